@@ -1,0 +1,54 @@
+# Everything that people and CI do here; `make` alone lists the targets.
+export CGO_ENABLED := 0
+BIN   := tools/bin
+STAMP := web/node_modules/.built
+
+.PHONY: help run build test lint e2e fuzz web docs deps tools
+
+help: ## this list
+	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: build ## build everything and serve; ARGS=demo passes arguments to sluice
+	./bin/sluice $(ARGS)
+
+MODULES = $(shell sed -nE 's|^//go:build !no_([a-z]+)$$|\1|p' cmd/sluice/*.go | sort -u)
+UNKNOWN = $(filter-out $(MODULES),$(WITHOUT))
+$(if $(UNKNOWN),$(error no optional module is called "$(UNKNOWN)"; there are: $(MODULES)))
+build: $(if $(filter console,$(WITHOUT)),,web) ## the binary in bin/; WITHOUT="flv console" leaves modules out
+	go build -trimpath -tags '$(addprefix no_,$(WITHOUT))' -o bin/sluice ./cmd/sluice
+
+test: deps tools web lint ## install what the tests lack, then the linters and all tests
+	npm --prefix web test
+	CGO_ENABLED=1 $(BIN)/gotestsum --format pkgname -- -race -timeout 10m ./...
+
+lint: tools web ## the linters
+	$(BIN)/golangci-lint run ./...
+	npm --prefix web run check
+
+e2e: deps web ## the tests with the real binary, ffmpeg, nginx and Chromium
+	go test -count=1 -timeout 10m ./test/...
+
+FUZZTIME ?= 30s
+fuzz: ## every fuzz target for FUZZTIME=30s
+	@grep -rEo --include='*_test.go' --exclude-dir=node_modules '^func Fuzz\w+' . | \
+	sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir name; do echo "$$dir $$name"; \
+	go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
+
+web: $(STAMP) ## the console's page, bundled into internal/console/dist
+$(STAMP): web/node_modules $(shell find web -name node_modules -prune -o -type f -print)
+	npm --prefix web run build
+	@touch $@
+web/node_modules: web/package-lock.json
+	npm --prefix web ci --no-audit --no-fund
+	@touch $@
+
+docs: ## the generated pages of docs/
+	go test ./internal/casecheck -update
+
+deps: ## Debian packages that the tests need: root, or sudo, where some are missing
+	@tools/deps.sh
+
+tools: $(BIN)/gotestsum
+$(BIN)/gotestsum: tools/go.mod tools/go.sum
+	cd tools && GOBIN='$(CURDIR)/$(BIN)' go install tool
+	@touch $@
