@@ -1,0 +1,65 @@
+package rtmp
+
+import "fmt"
+
+// Limits of what a peer may send. Nothing is allocated by what a header says:
+// memory grows with the bytes that have arrived.
+const (
+	// MaxVideo, MaxAudio, MaxData, MaxCommand and MaxControl are the longest
+	// messages of their types, in bytes. An aggregate may be as long as a
+	// video message.
+	MaxVideo   = 8 << 20
+	MaxAudio   = 1 << 20
+	MaxData    = 256 << 10
+	MaxCommand = 64 << 10
+	MaxControl = 64
+	// MaxPartial is the sum of all unfinished messages of a connection.
+	MaxPartial = 16 << 20
+	// MaxChunkStreams is the number of chunk streams a connection may use.
+	MaxChunkStreams = 64
+	// MaxAggregated is the number of messages in an aggregate.
+	MaxAggregated = 4096
+)
+
+// The chunk stream's own numbers (RTMP specification, 5.3 and 5.4.1).
+const (
+	// DefaultChunkSize is the chunk size before any Set Chunk Size.
+	DefaultChunkSize = 128
+	// MaxChunkSize is the largest legal chunk size.
+	MaxChunkSize = 0x7fffffff
+	// MaxMessage is the longest message that the length field can express.
+	MaxMessage = 1<<24 - 1
+
+	minChunkStream = 2
+	maxChunkStream = 65599
+	extended       = 0xffffff // in a timestamp field: four bytes follow
+)
+
+// firstBody is how much of a message's body is allocated before its bytes
+// have arrived. It holds most audio and video messages.
+const firstBody = 16 << 10
+
+// maxLength returns the longest body of a message type, and whether the type
+// is known.
+func maxLength(typ uint8) (n uint32, known bool) {
+	switch typ {
+	case TypeVideo, TypeAggregate:
+		return MaxVideo, true
+	case TypeAudio:
+		return MaxAudio, true
+	case TypeData, TypeDataAMF3:
+		return MaxData, true
+	case TypeCommand, TypeCommandAMF3:
+		return MaxCommand, true
+	case TypeSetChunkSize, TypeAbort, TypeAck, TypeUserControl, TypeWindowAckSize, TypeSetPeerBandwidth:
+		return MaxControl, true
+	}
+	return MaxMessage, false
+}
+
+func checkLength(typ uint8, n uint32) error {
+	if most, _ := maxLength(typ); n > most {
+		return fmt.Errorf("message of type %d with %d bytes: %w", typ, n, ErrLimit)
+	}
+	return nil
+}
