@@ -1,0 +1,270 @@
+// Package fanout sends one log of bytes to many connections. It knows nothing
+// of media: whoever appends says where a reader may begin.
+//
+//	Append ──▶ Log ──▶ waker ──▶ Viewer ──▶ one write of all that is due
+//	           blocks   (one       Viewer ──▶ …
+//	                  a log)       Viewer ──▶ …
+//
+// Appending costs the same whatever the number of viewers: it signals the
+// waker and is done. A viewer costs a goroutine, a cursor and its writes.
+package fanout
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// How a log grows: its first blocks are small, so that a thousand quiet
+// streams weigh little, and double up to a size at which the step from one
+// block to the next does not count.
+const (
+	minBlock = 64 << 10
+	maxBlock = 256 << 10
+)
+
+// markEvery is how exactly a log knows when its bytes were appended.
+const markEvery = 100 * time.Millisecond
+
+// Budget bounds the bytes of all logs that share it. It is safe for
+// concurrent use.
+type Budget struct {
+	max  int64
+	logs atomic.Int64
+}
+
+// NewBudget returns a budget of that many bytes.
+func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
+
+// share is what one log may hold.
+func (b *Budget) share() int64 { return b.max / max(1, b.logs.Load()) }
+
+// Options are the settings of a log.
+type Options struct {
+	Framing Framing
+	// Pace says how often viewers are written to.
+	Pace Pace
+	// MaxLag is how far a viewer may be behind before it is moved to the
+	// newest key position.
+	MaxLag time.Duration
+	// Budget bounds the memory of the log, together with others.
+	Budget *Budget
+}
+
+// Log is an append-only sequence of bytes in one framing, read by any number
+// of viewers. Positions count from 0 and never change; old bytes are forgotten.
+// One goroutine appends, everything else is safe for concurrent use.
+type Log struct {
+	opts  Options
+	start time.Time
+	dirty chan struct{} // there is something to send
+	done  chan struct{} // closed by End
+	idle  chan struct{} // closed when the waker has returned
+
+	mu       sync.Mutex // guards all below
+	blocks   []block    // oldest first, the last one open
+	head     int64      // behind the newest byte
+	released int64      // viewers may have all before
+	key      int64      // the newest position at which a viewer can begin
+	hasKey   bool
+	horizon  int64 // where a viewer that is MaxLag behind would stand
+	marks    []mark
+	waiting  []*Viewer
+	spare    []*Viewer
+	round    int // viewers of this round that have not written yet
+	finished chan struct{}
+	err      error
+	stats    Stats
+}
+
+// Stats counts what a log has done.
+type Stats struct {
+	Bytes  int64         // appended, frames included
+	Rounds int64         // of waking the viewers
+	Moved  int64         // viewers that lagged and were moved to a key position
+	Gap    time.Duration // the newest time between two rounds
+}
+
+// block is a run of whole appends. Its bytes are never written again, so that
+// viewers share them without a copy.
+type block struct {
+	base int64
+	buf  []byte
+}
+
+func (b *block) end() int64 { return b.base + int64(len(b.buf)) }
+
+// mark remembers when a position was reached.
+type mark struct {
+	pos int64
+	at  time.Duration // since the log's start
+}
+
+// NewLog returns an empty log and starts its waker, which ends some time after
+// [Log.End]; [Log.Wait] waits for it.
+func NewLog(o Options) *Log {
+	l := &Log{
+		opts: o, start: time.Now(),
+		dirty: make(chan struct{}, 1), done: make(chan struct{}), idle: make(chan struct{}),
+		finished: make(chan struct{}, 1),
+	}
+	o.Budget.logs.Add(1)
+	go l.wake()
+	return l
+}
+
+// Framing returns the log's framing.
+func (l *Log) Framing() Framing { return l.opts.Framing }
+
+// Stats returns what the log has done so far.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// Append appends one frame that holds parts end to end. key says that a viewer
+// can begin with it. The parts are copied.
+func (l *Log) Append(key bool, parts ...[]byte) {
+	n := 0
+	for _, p := range parts {
+		n += len(p)
+	}
+	at := time.Since(l.start)
+
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	b := l.room(n + maxFrameHead)
+	was := len(b.buf)
+	b.buf = l.opts.Framing.AppendHead(b.buf, n)
+	for _, p := range parts {
+		b.buf = append(b.buf, p...)
+	}
+	b.buf = l.opts.Framing.AppendTail(b.buf)
+	if key {
+		l.key, l.hasKey = l.head, true
+	}
+	l.head += int64(len(b.buf) - was)
+	l.stats.Bytes = l.head
+	l.remember(at)
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *Log) signal() {
+	select {
+	case l.dirty <- struct{}{}:
+	default: // signalled already
+	}
+}
+
+// room returns the open block with room for n bytes more, which its buffer
+// then takes without being moved.
+func (l *Log) room(n int) *block {
+	size := minBlock
+	if len(l.blocks) > 0 {
+		b := &l.blocks[len(l.blocks)-1]
+		if cap(b.buf)-len(b.buf) >= n {
+			return b
+		}
+		size = min(2*cap(b.buf), maxBlock)
+		l.trim()
+	}
+	l.blocks = append(l.blocks, block{base: l.head, buf: make([]byte, 0, max(size, n))})
+	return &l.blocks[len(l.blocks)-1]
+}
+
+// remember notes the time of the head and moves the horizon.
+func (l *Log) remember(at time.Duration) {
+	if n := len(l.marks); n > 0 && at-l.marks[n-1].at < markEvery {
+		return
+	}
+	l.marks = append(l.marks, mark{l.head, at})
+	n := 0
+	for n < len(l.marks) && l.marks[n].at < at-l.opts.MaxLag {
+		l.horizon = l.marks[n].pos
+		n++
+	}
+	if n > 0 {
+		l.marks = l.marks[:copy(l.marks, l.marks[n:])]
+	}
+}
+
+// trim forgets blocks that nobody needs any more: that end before the newest
+// key position and before the horizon, or for which there is no room.
+func (l *Log) trim() {
+	need := l.horizon
+	if l.hasKey {
+		need = min(need, l.key)
+	}
+	share, n := l.opts.Budget.share(), 0
+	for n < len(l.blocks)-1 && (l.blocks[n].end() <= need || l.head-l.blocks[n].base > share) {
+		n++
+	}
+	l.blocks = slices.Delete(l.blocks, 0, n)
+	if l.hasKey && l.key < l.blocks[0].base {
+		l.hasKey = false
+	}
+}
+
+// since returns what follows a position up to the end of its block, as far as
+// it was released. The position must be in the log.
+func (l *Log) since(pos int64) []byte {
+	i, found := slices.BinarySearchFunc(l.blocks, pos, func(b block, p int64) int {
+		return int(min(max(b.base-p, -1), 1))
+	})
+	if !found {
+		i--
+	}
+	for ; i >= 0 && i < len(l.blocks); i++ {
+		b := &l.blocks[i]
+		if pos < b.end() {
+			end := min(b.end(), l.released) - b.base
+			from := pos - b.base
+			if from >= end {
+				return nil
+			}
+			return b.buf[from:end:end]
+		}
+	}
+	return nil
+}
+
+// oldest returns the first position that is still there.
+func (l *Log) oldest() int64 {
+	if len(l.blocks) == 0 {
+		return l.head
+	}
+	return l.blocks[0].base
+}
+
+// Key returns the newest position at which a viewer can begin, and whether
+// there is one.
+func (l *Log) Key() (int64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.key, l.hasKey
+}
+
+// End says that nothing more is appended. Viewers get what is there and then
+// end with that reason. Only the first call counts.
+func (l *Log) End(reason error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = reason
+	l.released = l.head
+	l.mu.Unlock()
+	l.opts.Budget.logs.Add(-1)
+	close(l.done)
+	l.signal()
+}
+
+// Wait blocks until the log's waker has returned, some time after [Log.End].
+func (l *Log) Wait() { <-l.idle }

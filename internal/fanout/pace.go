@@ -1,0 +1,179 @@
+package fanout
+
+import "time"
+
+// The bounds of an automatic pace.
+const (
+	maxGap = 350 * time.Millisecond
+	// load is the part of the CPU that sending may take.
+	load = 0.7
+)
+
+// Pace says how often the viewers of a log are written to. The zero value is
+// a fixed gap of zero: at once.
+type Pace struct {
+	// Auto lets the gap follow the load; otherwise Gap is kept.
+	Auto bool
+	// Gap is the least time between two writes to one viewer.
+	Gap time.Duration
+}
+
+// wake runs the rounds of a log: each releases what was appended since the
+// last one and wakes the viewers that wait for it.
+func (l *Log) wake() {
+	defer close(l.idle)
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	for {
+		<-l.dirty
+		began := time.Now()
+		if ended := l.release(); ended {
+			return
+		}
+		gap := l.opts.Pace.Gap
+		if l.opts.Pace.Auto {
+			gap = l.autoGap(began, pause)
+		}
+		if gap <= 0 {
+			continue
+		}
+		pause.Reset(gap)
+		select {
+		case <-pause.C:
+		case <-l.done:
+		}
+	}
+}
+
+// autoGap waits until all viewers of the round have written, and returns for
+// how long sending then has to pause so that it takes no more than its part
+// of the CPU. A round that took t is followed by a pause of t·(1/load − 1):
+// so the log clocks itself, and when many logs share the CPU, each of their
+// rounds takes longer.
+func (l *Log) autoGap(began time.Time, pause *time.Timer) time.Duration {
+	pause.Reset(maxGap)
+	select {
+	case <-l.finished:
+	case <-pause.C: // somebody is stuck
+	case <-l.done:
+		return 0
+	}
+	took := float64(time.Since(began))
+	gap := min(time.Duration(took*(1/load-1)), maxGap)
+	l.mu.Lock()
+	l.stats.Gap = time.Duration(took) + gap
+	l.mu.Unlock()
+	return gap
+}
+
+// release lets the viewers have all that was appended and wakes those that
+// wait. It tells whether the log has ended.
+func (l *Log) release() (ended bool) {
+	select {
+	case <-l.finished: // a stale one
+	default:
+	}
+	l.mu.Lock()
+	l.released = l.head
+	woken := l.waiting
+	l.waiting, l.spare = l.spare[:0], nil
+	l.round = len(woken)
+	l.stats.Rounds++
+	ended = l.err != nil
+	if l.round == 0 {
+		l.roundDone()
+	}
+	l.mu.Unlock()
+
+	for _, v := range woken {
+		v.signal()
+	}
+	clear(woken)
+	l.mu.Lock()
+	l.spare = woken
+	l.mu.Unlock()
+	return ended
+}
+
+// roundDone says that all viewers of the round have written. The caller holds
+// l.mu.
+func (l *Log) roundDone() {
+	select {
+	case l.finished <- struct{}{}:
+	default:
+	}
+}
+
+// next returns what v has to write now, or nil when it has to wait for its
+// signal first; ended tells that there is nothing more to come.
+func (l *Log) next(v *Viewer) (b []byte, ended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(v)
+	if v.cursor < l.horizon || v.cursor < l.oldest() {
+		l.move(v)
+	}
+	if v.needKey && l.hasKey && l.key >= v.cursor {
+		v.cursor, v.needKey = l.key, false
+	}
+	if !v.needKey {
+		if b = l.since(v.cursor); len(b) > 0 {
+			return b, false
+		}
+	}
+	if l.err != nil {
+		return nil, true
+	}
+	l.settle(v) // it was woken in vain: nobody has to wait for its write
+	v.parked, v.parkedIn, v.slot = true, l.stats.Rounds, len(l.waiting)
+	l.waiting = append(l.waiting, v)
+	return nil, false
+}
+
+// move takes a viewer that lags to the newest key position, if that lies
+// ahead. One whose bytes are gone waits for the next.
+func (l *Log) move(v *Viewer) {
+	switch {
+	case v.needKey:
+	case l.hasKey && l.key > v.cursor:
+		v.cursor = l.key
+		l.stats.Moved++
+	case v.cursor < l.oldest():
+		v.cursor, v.needKey = l.head, true
+		l.stats.Moved++
+	}
+}
+
+// settle takes v out of the round in which it wrote, or into the one that
+// woke it. The caller holds l.mu.
+func (l *Log) settle(v *Viewer) {
+	if v.inRound {
+		v.inRound = false
+		if l.round--; l.round == 0 {
+			l.roundDone()
+		}
+	}
+	if !v.parked {
+		return
+	}
+	v.parked = false
+	if v.parkedIn != l.stats.Rounds {
+		v.inRound = true
+		return
+	}
+	// Woken by somebody else than the waker: it is still in the queue.
+	last := len(l.waiting) - 1
+	l.waiting[v.slot] = l.waiting[last]
+	l.waiting[v.slot].slot = v.slot
+	l.waiting[last] = nil
+	l.waiting = l.waiting[:last]
+}
+
+// leave takes v out of everything: when it ends, and when its connection takes
+// no more bytes, so that the others do not wait for it.
+func (l *Log) leave(v *Viewer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(v)
+	l.settle(v) // a round that it was woken for just now
+}

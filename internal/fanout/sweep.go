@@ -1,0 +1,167 @@
+package fanout
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// How often the sweep looks at a viewer: the whole turn is long enough to cost
+// nothing, short enough that a client which closed is noticed at once.
+const (
+	sweepEvery = 25 * time.Millisecond
+	sweepSlots = 20
+)
+
+// maxUnasked bounds what a client may send that nobody reads.
+const maxUnasked = 64 << 10
+
+// Sweeper serves viewers, and looks at each about twice a second: whether its
+// client is still there, has said something, or takes nothing any more. So a
+// viewer needs neither a goroutine that reads nor a deadline for each write.
+// It is safe for concurrent use.
+type Sweeper struct {
+	timeout time.Duration
+
+	mu    sync.Mutex // guards below
+	next  int
+	slots [sweepSlots]map[*Viewer]struct{}
+}
+
+// NewSweeper returns a sweeper that ends viewers whose connection takes
+// nothing for that long. It works while [Sweeper.Run] does.
+func NewSweeper(writeTimeout time.Duration) *Sweeper {
+	s := &Sweeper{timeout: writeTimeout}
+	for i := range s.slots {
+		s.slots[i] = make(map[*Viewer]struct{})
+	}
+	return s
+}
+
+// Run sweeps until ctx is done.
+func (s *Sweeper) Run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	buf := make([]byte, 4096)
+	var batch []*Viewer
+	for slot := 0; ; slot = (slot + 1) % sweepSlots {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			batch = s.batch(batch[:0], slot)
+			for _, v := range batch {
+				s.look(v, now, buf)
+			}
+			clear(batch)
+		}
+	}
+}
+
+func (s *Sweeper) batch(b []*Viewer, slot int) []*Viewer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for v := range s.slots[slot] {
+		b = append(b, v)
+	}
+	return b
+}
+
+// look visits one viewer.
+func (s *Sweeper) look(v *Viewer, now time.Time, buf []byte) {
+	if since := v.blocked.Load(); since != 0 && now.UnixNano()-since > int64(s.timeout) {
+		v.Kick(ErrStalled)
+		return
+	}
+	if v.raw != nil {
+		for {
+			n, err := peek(v.raw, buf)
+			if err != nil {
+				v.Kick(ErrGone)
+				return
+			}
+			if n == 0 {
+				break
+			}
+			v.input(buf[:n])
+		}
+	}
+	if v.Peer != nil {
+		v.peer.Lock()
+		out, err := v.Peer.Tick(now)
+		v.peer.Unlock()
+		v.answer(out, err)
+	}
+}
+
+// input takes what the client sent.
+func (v *Viewer) input(b []byte) {
+	if v.Peer == nil {
+		if v.flooded += int64(len(b)); v.flooded > maxUnasked {
+			v.Kick(ErrFlood)
+		}
+		return
+	}
+	v.peer.Lock()
+	out, err := v.Peer.Input(b)
+	v.peer.Unlock()
+	v.answer(out, err)
+}
+
+// answer sends what the Peer has to say, and kicks the viewer if that was its
+// last word.
+func (v *Viewer) answer(out []byte, err error) {
+	v.send(out)
+	if err != nil {
+		v.Kick(err)
+	}
+}
+
+// Serve sends v its log until one of the two ends, then closes the connection
+// and returns the reason. It owns the connection.
+func (s *Sweeper) Serve(v *Viewer) error {
+	v.cursor, v.needKey = v.Begin, v.Begin == Next
+	if v.needKey {
+		v.cursor = v.log.position()
+	}
+	if !v.prepare() {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(v.read)
+	}
+	defer v.conn.Close()
+
+	s.mu.Lock()
+	slot := s.slots[s.next]
+	s.next = (s.next + 1) % sweepSlots
+	slot[v] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(slot, v)
+		s.mu.Unlock()
+	}()
+	return v.serve()
+}
+
+// read is the portable way to hear from the client: a goroutine.
+func (v *Viewer) read() {
+	buf := make([]byte, 512)
+	for {
+		n, err := v.conn.Read(buf)
+		if n > 0 {
+			v.input(buf[:n])
+		}
+		if err != nil {
+			v.Kick(ErrGone)
+			return
+		}
+	}
+}
+
+// position returns the log's head.
+func (l *Log) position() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}

@@ -1,0 +1,240 @@
+package fanout
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// The reasons for which a viewer ends, besides that of its log.
+var (
+	// ErrGone ends a viewer whose client closed the connection.
+	ErrGone error = &reason{"peer_gone", "the client closed the connection"}
+	// ErrStalled ends a viewer whose connection took nothing for too long.
+	ErrStalled error = &reason{"stalled", "the client accepted nothing for too long"}
+	// ErrFlood ends a viewer whose client sends what nobody asked for.
+	ErrFlood error = &reason{"flood", "the client sent more than a viewer may"}
+)
+
+type reason struct{ label, text string }
+
+func (r *reason) Error() string  { return r.text }
+func (r *reason) Reason() string { return r.label }
+
+// Peer is what a protocol does with the other direction of a viewer's
+// connection. Its methods are called from one goroutine at a time.
+type Peer interface {
+	// Input takes what the client sent, valid until it returns.
+	Input(b []byte) (reply []byte, err error)
+	// Tick is called about every half second.
+	Tick(now time.Time) (send []byte, err error)
+}
+
+// Counter counts the bytes that were sent.
+type Counter interface{ AddBytes(n int64) }
+
+// Viewer is one connection that reads a log, made by [NewViewer]. Its fields
+// may be set until [Sweeper.Serve].
+type Viewer struct {
+	// First is sent before the log: a response head, configurations. It must
+	// end with a whole frame.
+	First []byte
+	// Begin is the position from which the log is read. Next means to wait
+	// for the next key position.
+	Begin int64
+	// Farewell returns what is sent last, for an end with that reason; nil
+	// means nothing.
+	Farewell func(reason error) []byte
+	// Peer takes what the client sends; nil ignores it.
+	Peer Peer
+	// Count counts the bytes sent; nil does not.
+	Count Counter
+
+	conn net.Conn
+	log  *Log
+
+	raw   syscall.RawConn // nil where the portable way is taken
+	step  func(fd uintptr) bool
+	queue chan struct{} // the viewer's signal
+	buf   []byte        // what is being written
+	fail  error         // of the newest write
+
+	cursor   int64
+	needKey  bool
+	inRound  bool
+	parked   bool
+	slot     int
+	parkedIn int64
+
+	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
+	flooded int64        // bytes that came without a Peer
+
+	peer sync.Mutex // held while the Peer works
+
+	mu      sync.Mutex // guards below
+	control []byte     // frames of the Peer, to be sent between two of the log
+	kicked  error
+}
+
+// Next as [Viewer.Begin] waits for the next key position.
+const Next int64 = -1
+
+// maxControl bounds what a client can make the server queue for it.
+const maxControl = 16 << 10
+
+// NewViewer returns a viewer that will send log to conn, which it owns. It
+// begins at the next key position and has no peer.
+func NewViewer(conn net.Conn, log *Log) *Viewer {
+	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1)}
+}
+
+// serve writes until the log ends, the connection fails or somebody kicks.
+func (v *Viewer) serve() error {
+	defer v.log.leave(v)
+	if err := v.write(v.First); err != nil {
+		return v.reason(err)
+	}
+	v.First = nil
+	if err := v.interlude(); err != nil {
+		return v.bye(err)
+	}
+	for {
+		b, ended := v.log.next(v)
+		switch {
+		case len(b) > 0:
+			if err := v.write(b); err != nil {
+				return v.reason(err)
+			}
+			v.cursor += int64(len(b))
+		case ended:
+			return v.bye(v.log.reason())
+		default:
+			<-v.queue
+		}
+		if err := v.interlude(); err != nil {
+			return v.bye(err)
+		}
+	}
+}
+
+// interlude sends what the Peer has queued, and tells whether the viewer was
+// kicked.
+func (v *Viewer) interlude() error {
+	v.mu.Lock()
+	c, err := v.control, v.kicked
+	v.control = nil
+	v.mu.Unlock()
+	if err != nil || len(c) == 0 {
+		return err
+	}
+	if err := v.write(c); err != nil {
+		return v.reason(err)
+	}
+	return nil
+}
+
+// bye says farewell, which may fail, and returns the reason.
+func (v *Viewer) bye(reason error) error {
+	if v.Farewell != nil && v.blocked.Load() == 0 && !errors.Is(reason, ErrGone) {
+		_ = v.write(v.Farewell(reason)) // the reason of the end is another one
+	}
+	return reason
+}
+
+// reason returns why the viewer was kicked, or else what a failed write means.
+func (v *Viewer) reason(err error) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.kicked != nil {
+		return v.kicked
+	}
+	return errors.Join(ErrGone, err)
+}
+
+// signal wakes the viewer.
+func (v *Viewer) signal() {
+	select {
+	case v.queue <- struct{}{}:
+	default: // signalled already
+	}
+}
+
+// Kick ends the viewer for that reason, now or as soon as its write is done;
+// one that is stuck in a write is cut off by [Sweeper]. The first reason
+// counts.
+func (v *Viewer) Kick(reason error) {
+	v.mu.Lock()
+	if v.kicked == nil {
+		v.kicked = reason
+	}
+	v.mu.Unlock()
+	v.signal()
+	if v.blocked.Load() != 0 {
+		v.cut()
+	}
+}
+
+// cut closes the connection under a write that is stuck, and makes the kernel
+// forget what it still holds for it.
+func (v *Viewer) cut() {
+	if c, ok := v.conn.(interface{ SetLinger(sec int) error }); ok {
+		_ = c.SetLinger(0) // where it fails, the kernel's own time-outs do it later
+	}
+	v.conn.Close()
+}
+
+// send queues frames of the Peer.
+func (v *Viewer) send(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	v.mu.Lock()
+	full := len(v.control)+len(b) > maxControl
+	if !full {
+		v.control = append(v.control, b...)
+	}
+	v.mu.Unlock()
+	if full {
+		v.Kick(ErrFlood)
+		return
+	}
+	v.signal()
+}
+
+// reason returns why the log ended.
+func (l *Log) reason() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// write writes all of b.
+func (v *Viewer) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	n := len(b)
+	err := v.send1(b)
+	v.buf = nil
+	if v.Count != nil {
+		v.Count.AddBytes(int64(n))
+	}
+	return err
+}
+
+func (v *Viewer) send1(b []byte) error {
+	if v.raw != nil {
+		v.buf, v.fail = b, nil
+		err := v.raw.Write(v.step)
+		v.blocked.Store(0)
+		return errors.Join(v.fail, err)
+	}
+	// Without a look into the socket, a write that takes long is blocked.
+	v.blocked.Store(time.Now().UnixNano())
+	_, err := v.conn.Write(b)
+	v.blocked.Store(0)
+	return err
+}

@@ -1,0 +1,26 @@
+package stream
+
+import "errors"
+
+// ErrPath is wrapped by every error about a stream path that breaks a rule.
+var ErrPath = errors.New("stream: bad stream path")
+
+// The reasons for which a publisher is refused or a stream ends. Each has a
+// label for logs, the API and metrics.
+var (
+	// ErrBusy refuses a second publisher on a live path.
+	ErrBusy error = &reason{"bad_name", "the stream path is being published already"}
+	// ErrUnpublished ends a stream whose publisher said that it is over.
+	ErrUnpublished error = &reason{"unpublished", "the publisher ended the stream"}
+	// ErrChanged ends a stream whose tracks or configurations changed; the
+	// next one follows under the same path.
+	ErrChanged error = &reason{"config_changed", "the stream's tracks or codec configuration changed"}
+	// ErrEnded reports that the stream or the publisher is over.
+	ErrEnded error = &reason{"ended", "the stream has ended"}
+)
+
+// reason is an error with a label.
+type reason struct{ label, text string }
+
+func (r *reason) Error() string  { return r.text }
+func (r *reason) Reason() string { return r.label }

@@ -1,0 +1,148 @@
+package stream
+
+import (
+	"bytes"
+	"time"
+
+	"sluice/media"
+)
+
+// keyWait is how many times longer than the probe a stream is held back whose
+// video frames come in, but no key frame yet.
+const keyWait = 7
+
+// probe holds the first packets of a stream back while its tracks show up.
+type probe struct {
+	limits  Limits
+	started bool
+	elapsed bool // by the clock on the wall
+	timer   *time.Timer
+	held    []*media.Packet
+	bytes   int
+	first   time.Duration
+	last    time.Duration
+}
+
+func (b *probe) hold(pkt *media.Packet) {
+	if len(b.held) == 0 {
+		b.first = pkt.DTS
+	}
+	b.held = append(b.held, pkt)
+	b.bytes += len(pkt.Body)
+	b.last = max(b.last, pkt.DTS)
+}
+
+// over tells whether the tracks have had their time.
+func (b *probe) over() bool {
+	return b.started && (b.elapsed || b.last-b.first >= b.limits.Probe || b.bytes >= b.limits.Pending)
+}
+
+// waitedForKey tells whether even video without a key frame had its time.
+func (b *probe) waitedForKey() bool {
+	return b.last-b.first >= keyWait*b.limits.Probe || b.bytes >= b.limits.Pending
+}
+
+func (b *probe) stop() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// lineup is what a publisher has shown of its tracks.
+type lineup struct{ tracks []candidate }
+
+// candidate is a track from its first configuration or frame on. It counts
+// when it has a frame: encoders announce audio that never comes.
+type candidate struct {
+	media.Track
+	frames bool // decodable frames have come
+	noKey  bool // frames have come, but none to begin at
+}
+
+func (l *lineup) find(pkt *media.Packet) *candidate {
+	for i := range l.tracks {
+		if c := &l.tracks[i]; c.Kind == pkt.Kind && c.ID == pkt.Track {
+			return c
+		}
+	}
+	l.tracks = append(l.tracks, candidate{Track: media.Track{Kind: pkt.Kind, Codec: pkt.Codec, ID: pkt.Track}})
+	return &l.tracks[len(l.tracks)-1]
+}
+
+// configure takes a configuration and tells whether it changes a track whose
+// frames are under way.
+func (l *lineup) configure(pkt *media.Packet) (changed bool) {
+	c := l.find(pkt)
+	if c.Config != nil && c.Codec == pkt.Codec && bytes.Equal(c.Config.Body, pkt.Body) {
+		return false
+	}
+	c.Config, c.Codec = pkt, pkt.Codec
+	return c.frames
+}
+
+// admit tells whether a frame can be decoded, and whether it makes the lineup
+// another one than before.
+func (l *lineup) admit(pkt *media.Packet) (ok, changed bool) {
+	c := l.find(pkt)
+	if c.Codec != pkt.Codec {
+		if pkt.Codec.NeedsConfig() {
+			return false, false
+		}
+		c.Codec, c.Config = pkt.Codec, nil
+		changed = c.frames
+	}
+	if c.Codec.NeedsConfig() && c.Config == nil {
+		return false, false
+	}
+	if !c.frames {
+		if c.Kind == media.Video && !pkt.Key {
+			c.noKey = true
+			return false, false
+		}
+		c.frames, c.noKey = true, false
+		changed = true
+	}
+	return true, changed
+}
+
+// complete tells whether the default audio and video tracks are both there.
+func (l *lineup) complete() bool {
+	var has [media.Data]bool
+	for _, c := range l.tracks {
+		if c.frames && c.ID == 0 {
+			has[c.Kind] = true
+		}
+	}
+	return has[media.Audio] && has[media.Video]
+}
+
+// playable tells whether there is something to play. Video that still lacks
+// its key frame is waited for, unless it has had its time.
+func (l *lineup) playable(keyWaitOver bool) bool {
+	any := false
+	for _, c := range l.tracks {
+		if c.noKey && !keyWaitOver {
+			return false
+		}
+		any = any || c.frames
+	}
+	return any
+}
+
+// list returns the tracks that have frames.
+func (l *lineup) list() []media.Track {
+	var out []media.Track
+	for _, c := range l.tracks {
+		if c.frames {
+			out = append(out, c.Track)
+		}
+	}
+	return out
+}
+
+// forget makes every track prove anew that it has frames.
+func (l *lineup) forget() {
+	for i := range l.tracks {
+		l.tracks[i].frames = false
+	}
+}

@@ -1,0 +1,184 @@
+package stream
+
+import (
+	"bytes"
+	"sync"
+	"time"
+
+	"sluice/media"
+)
+
+// Publisher is the writing end of a path. What it writes becomes a [Stream] as
+// soon as its tracks are known, and another one whenever they change.
+//
+//	first packet ──▶ probing ──▶ live ──▶ ended
+//	                    ▲          │ a track or its configuration changes
+//	                    └──────────┘
+type Publisher struct {
+	registry *Registry
+	path     string
+
+	mu     sync.Mutex // guards all below; locked before Stream.mu and Registry.mu
+	stream *Stream    // nil while probing
+	clock  *timeline
+	tracks lineup
+	meta   *media.Packet
+	probe  probe
+	err    error
+}
+
+func newPublisher(r *Registry, path string) *Publisher {
+	return &Publisher{registry: r, path: path, clock: newTimeline()}
+}
+
+// Path returns the path that is published.
+func (p *Publisher) Path() string { return p.path }
+
+// Write takes one packet, stamped by the publisher's own clock in whole
+// milliseconds modulo 2^32, and owns its body from then on. It is called from
+// one goroutine. After [Publisher.End] it returns the reason given there.
+func (p *Publisher) Write(pkt media.Packet) error {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return p.err
+	}
+	switch {
+	case pkt.Kind == media.Data:
+		p.writeData(&pkt)
+	case pkt.Type == media.Config:
+		if p.tracks.configure(&pkt) {
+			p.restart()
+		}
+	default:
+		p.writeMedia(&pkt, now)
+	}
+	return nil
+}
+
+// End ends what is live, for that reason, and frees the path. Only the first
+// call counts; any goroutine may make it. A nil reason means [ErrEnded].
+func (p *Publisher) End(reason error) {
+	if reason == nil {
+		reason = ErrEnded
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return
+	}
+	p.err = reason
+	p.endStream(reason)
+	p.registry.release(p)
+}
+
+func (p *Publisher) endStream(reason error) {
+	p.probe.stop()
+	if p.stream != nil {
+		p.registry.withdraw(p.stream)
+		p.stream.end(reason)
+		p.stream = nil
+	}
+}
+
+// restart ends the stream because its tracks changed and probes for the next.
+func (p *Publisher) restart() {
+	p.endStream(ErrChanged)
+	p.clock = newTimeline()
+	p.probe = probe{}
+	p.tracks.forget()
+}
+
+func (p *Publisher) writeData(pkt *media.Packet) {
+	raw := millis(pkt.DTS)
+	pkt.DTS = time.Duration(p.clock.placeData(raw)) * time.Millisecond
+	switch pkt.Type {
+	case media.Metadata:
+		if p.meta != nil && bytes.Equal(p.meta.Body, pkt.Body) {
+			return
+		}
+		pkt.DTS = 0
+		p.meta = pkt
+	case media.Frame:
+	default:
+		return
+	}
+	if p.stream != nil {
+		p.stream.write(pkt)
+	} else if pkt.Type == media.Frame {
+		p.probe.hold(pkt)
+	}
+}
+
+func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
+	if pkt.Type == media.Frame {
+		ok, changed := p.tracks.admit(pkt)
+		if changed && p.stream != nil {
+			p.restart()
+			ok, _ = p.tracks.admit(pkt)
+		}
+		if !ok {
+			return
+		}
+	}
+	pkt.DTS = time.Duration(p.clock.place(trackKey{pkt.Kind, pkt.Track}, millis(pkt.DTS), now)) * time.Millisecond
+	if p.stream != nil {
+		p.stream.write(pkt)
+		return
+	}
+	if pkt.Type == media.Frame && !p.probe.started {
+		p.startProbe()
+	}
+	p.probe.hold(pkt)
+	p.tryLive()
+}
+
+// startProbe gives the tracks time to show up, by the wall clock for a
+// publisher that stops after its first packets; hold watches the timeline.
+func (p *Publisher) startProbe() {
+	p.probe.started = true
+	p.probe.limits = p.registry.limits
+	var timer *time.Timer
+	timer = time.AfterFunc(p.registry.limits.Probe, func() { p.probeTimeout(&timer) })
+	p.probe.timer = timer
+}
+
+// probeTimeout takes the address of its timer, which is set under p.mu.
+func (p *Publisher) probeTimeout(timer **time.Timer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil || p.stream != nil || *timer != p.probe.timer {
+		return
+	}
+	p.probe.elapsed = true
+	p.tryLive()
+}
+
+// tryLive makes a stream of what was held back if its tracks are known.
+func (p *Publisher) tryLive() {
+	if !p.tracks.complete() && !(p.probe.over() && p.tracks.playable(p.probe.waitedForKey())) {
+		return
+	}
+	p.probe.stop()
+	held := p.probe.held
+	p.probe.held = nil
+	shift := time.Duration(0)
+	for i, pkt := range held {
+		if i == 0 || pkt.DTS < -shift {
+			shift = -pkt.DTS
+		}
+	}
+	p.clock.start(shift.Milliseconds())
+	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits)
+	for _, pkt := range held {
+		pkt.DTS += shift
+		p.stream.write(pkt)
+	}
+	p.registry.announce(p.stream)
+}
+
+// millis returns a publisher's time stamp as it was on the wire.
+func millis(d time.Duration) uint32 {
+	return uint32(d.Milliseconds()) //nolint:gosec // modulo 2^32, as RTMP counts
+}

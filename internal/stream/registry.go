@@ -1,0 +1,120 @@
+package stream
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Registry knows which streams are live. It is safe for concurrent use.
+type Registry struct {
+	limits Limits
+
+	mu         sync.Mutex // guards all below
+	publishers map[string]*Publisher
+	ready      map[string]*Stream
+	waiting    map[string]map[chan *Stream]struct{}
+}
+
+// NewRegistry returns an empty registry, whose streams obey l.
+func NewRegistry(l Limits) *Registry {
+	return &Registry{
+		limits:     l,
+		publishers: make(map[string]*Publisher),
+		ready:      make(map[string]*Stream),
+		waiting:    make(map[string]map[chan *Stream]struct{}),
+	}
+}
+
+// Publish makes the caller the publisher of a path, which obeys [CheckPath],
+// until [Publisher.End]. It returns [ErrBusy] while there is another one.
+func (r *Registry) Publish(path string) (*Publisher, error) {
+	if err := CheckPath(path); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.publishers[path] != nil {
+		return nil, ErrBusy
+	}
+	p := newPublisher(r, path)
+	r.publishers[path] = p
+	return p, nil
+}
+
+// Find returns the stream that is live under a path, or nil. A stream is live
+// from the moment that its tracks are known.
+func (r *Registry) Find(path string) *Stream {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready[path]
+}
+
+// Wait returns the stream under a path as soon as it is live, or the cause for
+// which ctx is done.
+func (r *Registry) Wait(ctx context.Context, path string) (*Stream, error) {
+	r.mu.Lock()
+	if s := r.ready[path]; s != nil {
+		r.mu.Unlock()
+		return s, nil
+	}
+	ch := make(chan *Stream, 1)
+	if r.waiting[path] == nil {
+		r.waiting[path] = make(map[chan *Stream]struct{})
+	}
+	r.waiting[path][ch] = struct{}{}
+	r.mu.Unlock()
+
+	select {
+	case s := <-ch:
+		return s, nil
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.waiting[path], ch)
+	if len(r.waiting[path]) == 0 {
+		delete(r.waiting, path)
+	}
+	return nil, context.Cause(ctx)
+}
+
+// Streams returns what is live, in the order of the paths.
+func (r *Registry) Streams() []*Stream {
+	r.mu.Lock()
+	all := slices.Collect(maps.Values(r.ready))
+	r.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Stream) int { return strings.Compare(a.path, b.path) })
+	return all
+}
+
+// announce puts s in place and wakes those who wait for it.
+func (r *Registry) announce(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ready[s.path] = s
+	for ch := range r.waiting[s.path] {
+		ch <- s
+	}
+	delete(r.waiting, s.path)
+}
+
+// withdraw takes s out, if it is there.
+func (r *Registry) withdraw(s *Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ready[s.path] == s {
+		delete(r.ready, s.path)
+	}
+}
+
+// release frees the path of p.
+func (r *Registry) release(p *Publisher) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.publishers[p.path] == p {
+		delete(r.publishers, p.path)
+	}
+}
