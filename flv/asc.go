@@ -1,9 +1,6 @@
 package flv
 
-import (
-	"fmt"
-
-)
+import "fmt"
 
 // describeAAC reads an AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1). Where
 // spectral band replication is signalled, the rate is that of what is heard.
