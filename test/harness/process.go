@@ -1,0 +1,176 @@
+package harness
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Process is a running program and what it has written so far. It is safe for
+// concurrent use.
+type Process struct {
+	name string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the program is gone and its output read
+
+	mu    sync.Mutex // guards all below
+	lines []string
+	more  chan struct{} // closed and replaced with each line
+}
+
+// Run starts a program; env adds to the environment, "name=value". When the
+// test ends, the program is terminated if it still runs.
+func Run(tb testing.TB, dir string, env []string, name string, args ...string) *Process {
+	tb.Helper()
+	p := &Process{name: name, done: make(chan struct{}), more: make(chan struct{})}
+	p.cmd = exec.Command(name, args...) //nolint:noctx // outlives tb.Context(), which ends before the clean-up
+	p.cmd.Dir = dir
+	p.cmd.Env = append(os.Environ(), env...)
+	r, w, err := os.Pipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = w, w
+	err = p.cmd.Start()
+	w.Close()
+	if err != nil {
+		r.Close()
+		tb.Fatalf("starting %s: %v", name, err)
+	}
+	go p.read(r)
+	tb.Cleanup(func() {
+		p.Stop(tb)
+		if tb.Failed() {
+			tb.Logf("%s wrote:\n%s", name, strings.Join(tail(p.Lines(), 60), "\n"))
+		}
+	})
+	return p
+}
+
+func tail(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
+
+func (p *Process) read(r io.ReadCloser) {
+	defer close(p.done)
+	defer r.Close()
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadString('\n')
+		if line != "" {
+			p.mu.Lock()
+			p.lines = append(p.lines, strings.TrimRight(line, "\r\n"))
+			close(p.more)
+			p.more = make(chan struct{})
+			p.mu.Unlock()
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = p.cmd.Wait() // the exit code says it
+}
+
+// Lines returns what the program has written so far.
+func (p *Process) Lines() []string {
+	lines, _ := p.snapshot()
+	return lines
+}
+
+func (p *Process) snapshot() ([]string, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lines[:len(p.lines):len(p.lines)], p.more
+}
+
+// Output returns what the program has written so far as one text.
+func (p *Process) Output() string { return strings.Join(p.Lines(), "\n") }
+
+// WaitLine returns the first line, written or yet to come, that has all those
+// parts.
+func (p *Process) WaitLine(tb testing.TB, parts ...string) string {
+	tb.Helper()
+	bound := time.After(Patience)
+	for {
+		lines, more := p.snapshot()
+		for _, line := range lines {
+			if hasAll(line, parts) {
+				return line
+			}
+		}
+		select {
+		case <-more:
+		case <-p.done:
+			if again, _ := p.snapshot(); len(again) > len(lines) {
+				continue
+			}
+			tb.Fatalf("%s ended (%d) without a line with %q:\n%s", p.name, p.cmd.ProcessState.ExitCode(), parts, p.Output())
+		case <-bound:
+			tb.Fatalf("%s wrote no line with %q:\n%s", p.name, parts, p.Output())
+		}
+	}
+}
+
+func hasAll(line string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(line, part) {
+			return false
+		}
+	}
+	return true
+}
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits until the program ends by itself and returns its exit code, -1
+// where a signal ended it.
+func (p *Process) Wait(tb testing.TB) int {
+	tb.Helper()
+	select {
+	case <-p.done:
+	case <-time.After(Patience):
+		p.Signal(tb, syscall.SIGKILL)
+		tb.Fatalf("%s does not end:\n%s", p.name, p.Output())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Signal sends a signal to the program, which may be gone.
+func (p *Process) Signal(tb testing.TB, sig os.Signal) {
+	tb.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("signalling %s: %v", p.name, err)
+	}
+}
+
+// Stop terminates the program, by force if it does not heed that, and returns
+// its exit code.
+func (p *Process) Stop(tb testing.TB) int {
+	tb.Helper()
+	p.Signal(tb, syscall.SIGTERM)
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		tb.Errorf("%s does not heed SIGTERM:\n%s", p.name, p.Output())
+		p.Signal(tb, syscall.SIGKILL)
+		<-p.done
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Output runs a program to its end and returns what it wrote, on both of its
+// outputs. It has to succeed.
+func Output(tb testing.TB, env []string, name string, args ...string) string {
+	tb.Helper()
+	p := Run(tb, "", env, name, args...)
+	if code := p.Wait(tb); code != 0 {
+		tb.Fatalf("%s %q ended with %d:\n%s", name, args, code, p.Output())
+	}
+	return p.Output()
+}

@@ -1,0 +1,129 @@
+package harness
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"sluice/flv"
+	"sluice/media"
+)
+
+// Viewer is one viewer of a stream over HTTP or WebSocket, whose answer has
+// begun. It is not safe for concurrent use.
+type Viewer struct {
+	*flv.Reader
+
+	Answer *http.Response // but for its body
+	body   *bufio.Reader
+}
+
+// Watch opens a stream: "ws" URLs by WebSocket, "http" URLs by HTTP/1.1, and
+// "http/1.0" as scheme by HTTP/1.0. It returns when the answer begins, which
+// has to be a good one, and ends with the test.
+func Watch(tb testing.TB, address string) *Viewer {
+	tb.Helper()
+	v, err := Open(tb.Context(), address)
+	if err != nil {
+		tb.Fatalf("watching %s: %v", address, err)
+	}
+	return v
+}
+
+// Open is [Watch] with an error, and ends with the context.
+func Open(ctx context.Context, address string) (*Viewer, error) {
+	scheme, _, _ := strings.Cut(address, "://")
+	switch scheme {
+	case "ws":
+		return openWS(ctx, address)
+	case "http/1.0":
+		return openRaw(ctx, "http"+strings.TrimPrefix(address, scheme), "HTTP/1.0")
+	}
+	return openRaw(ctx, address, "HTTP/1.1")
+}
+
+func newViewer(answer *http.Response, body io.Reader) *Viewer {
+	r := bufio.NewReader(body)
+	return &Viewer{Reader: flv.NewReader(r), Answer: answer, body: r}
+}
+
+func openWS(ctx context.Context, address string) (*Viewer, error) {
+	c, answer, err := websocket.Dial(ctx, address, nil) //nolint:bodyclose // the library owns it
+	if err != nil {
+		return nil, err
+	}
+	c.SetReadLimit(64 << 20)
+	return newViewer(answer, websocket.NetConn(ctx, c, websocket.MessageBinary)), nil
+}
+
+// openRaw is an HTTP client of one request, which says of what version it is
+// and whose reads have a bound.
+func openRaw(ctx context.Context, address, version string) (*Viewer, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := (&net.Dialer{Timeout: Patience}).DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { c.Close() })
+	if _, err := fmt.Fprintf(c, "GET %s %s\r\nHost: %s\r\n\r\n", u.RequestURI(), version, u.Host); err != nil {
+		return nil, err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(bounded{c}), nil) //nolint:bodyclose // closed with its connection
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(answer.Body, 4096))
+		c.Close()
+		return nil, fmt.Errorf("%s: %s (%w)", answer.Status, text, errors.Join(errRefused, err))
+	}
+	return newViewer(answer, answer.Body), nil
+}
+
+var errRefused = errors.New("refused")
+
+// bounded gives each read of a connection a bound of its own.
+type bounded struct{ net.Conn }
+
+func (b bounded) Read(p []byte) (int, error) {
+	if err := b.SetReadDeadline(time.Now().Add(Patience)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Read(p)
+}
+
+// Packet returns the next tag as a packet.
+func (v *Viewer) Packet(tb testing.TB) media.Packet {
+	tb.Helper()
+	tag, err := v.Next()
+	if err != nil {
+		tb.Fatalf("reading a tag: %v", err)
+	}
+	p := flv.ParseBody(tag.Type, tag.Body)
+	p.DTS = tag.DTS
+	return p
+}
+
+// Begin waits for the first byte of the body.
+func (v *Viewer) Begin(tb testing.TB) {
+	tb.Helper()
+	if _, err := v.body.Peek(1); err != nil {
+		tb.Fatalf("waiting for the first byte: %v", err)
+	}
+}
+
+// Rest returns all that is left of the body, which has to end cleanly.
+func (v *Viewer) Rest() ([]byte, error) { return io.ReadAll(v.body) }
