@@ -2,6 +2,7 @@ package amf0
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -144,6 +145,16 @@ func (d *Decoder) avmText() (string, error) {
 	return s, nil
 }
 
+// avmName decodes the name of a class or a property, which has to be one that
+// AMF0 can express too.
+func (d *Decoder) avmName() (string, error) {
+	s, err := d.avmText()
+	if err == nil && len(s) > math.MaxUint16 {
+		return "", fmt.Errorf("AMF3 name of %d bytes: %w", len(s), ErrTooLong)
+	}
+	return s, err
+}
+
 func (d *Decoder) avmKnownText(i int) (string, error) {
 	if i >= len(d.avm.strings) {
 		return "", fmt.Errorf("AMF3 string %d of %d: %w", i, len(d.avm.strings), ErrReference)
@@ -232,7 +243,7 @@ func (d *Decoder) avmClass(u uint32) (avmTraits, error) {
 	if u&externalizable != 0 {
 		return avmTraits{}, fmt.Errorf("AMF3 object with an encoding of its own: %w", ErrMarker)
 	}
-	class, err := d.avmText()
+	class, err := d.avmName()
 	if err != nil {
 		return avmTraits{}, err
 	}
@@ -241,7 +252,7 @@ func (d *Decoder) avmClass(u uint32) (avmTraits, error) {
 		if len(t.sealed) == MaxProperties {
 			return avmTraits{}, fmt.Errorf("AMF3 class of more than %d properties: %w", MaxProperties, ErrLimit)
 		}
-		name, err := d.avmText()
+		name, err := d.avmName()
 		if err != nil {
 			return avmTraits{}, err
 		}
@@ -254,7 +265,7 @@ func (d *Decoder) avmClass(u uint32) (avmTraits, error) {
 // avmDynamic decodes named values up to the empty name and appends them to ps.
 func (d *Decoder) avmDynamic(ps []Property, depth int) ([]Property, error) {
 	for {
-		name, err := d.avmText()
+		name, err := d.avmName()
 		if err != nil || name == "" {
 			return ps, err
 		}
