@@ -125,8 +125,9 @@ func (l *Log) Stats() Stats {
 }
 
 // Append appends one frame that holds parts end to end. key says that a viewer
-// can begin with it. The parts are copied.
-func (l *Log) Append(key bool, parts ...[]byte) {
+// can begin with it. The parts are copied. It returns the position of the
+// frame.
+func (l *Log) Append(key bool, parts ...[]byte) int64 {
 	n := 0
 	for _, p := range parts {
 		n += len(p)
@@ -135,8 +136,8 @@ func (l *Log) Append(key bool, parts ...[]byte) {
 
 	l.mu.Lock()
 	if l.err != nil {
-		l.mu.Unlock()
-		return
+		defer l.mu.Unlock()
+		return l.head
 	}
 	b := l.room(n + maxFrameHead)
 	was := len(b.buf)
@@ -145,14 +146,16 @@ func (l *Log) Append(key bool, parts ...[]byte) {
 		b.buf = append(b.buf, p...)
 	}
 	b.buf = l.opts.Framing.AppendTail(b.buf)
+	pos := l.head
 	if key {
-		l.key, l.hasKey = l.head, true
+		l.key, l.hasKey = pos, true
 	}
 	l.head += int64(len(b.buf) - was)
 	l.stats.Bytes = l.head
 	l.remember(at)
 	l.mu.Unlock()
 	l.signal()
+	return pos
 }
 
 func (l *Log) signal() {
@@ -242,12 +245,11 @@ func (l *Log) oldest() int64 {
 	return l.blocks[0].base
 }
 
-// Key returns the newest position at which a viewer can begin, and whether
-// there is one.
-func (l *Log) Key() (int64, bool) {
+// Holds tells whether the bytes at a position are still there.
+func (l *Log) Holds(pos int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.key, l.hasKey
+	return pos >= l.oldest()
 }
 
 // End says that nothing more is appended. Viewers get what is there and then

@@ -1,0 +1,222 @@
+package httpflv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/internal/fanout"
+	"sluice/internal/httpd"
+	"sluice/internal/rendition"
+	"sluice/internal/session"
+	"sluice/internal/stream"
+	"sluice/media"
+)
+
+// The headers with facts about the answer, which scripts may read.
+const (
+	headerProfile = "Sluice-Profile"
+	headerJoin    = "Sluice-Join"
+	headerLeftOut = "Sluice-Left-Out"
+)
+
+// allowed are the methods of a stream's URL.
+const allowed = "GET, HEAD, OPTIONS"
+
+// retryAfter is when somebody who found no stream should ask again.
+const retryAfter = 2 * time.Second
+
+// ServeHTTP answers a request for a stream.
+func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	httpd.CORS(w, r, headerProfile, headerJoin, headerLeftOut)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		if err := m.play(w, r); err != nil {
+			httpd.Error(w, err)
+		}
+	case http.MethodOptions:
+		h := w.Header()
+		h.Set("Allow", allowed)
+		h.Set("Access-Control-Allow-Methods", allowed)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Range, Cache-Control")
+		h.Set("Access-Control-Max-Age", "86400")
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		httpd.MethodNotAllowed(w, allowed)
+	}
+}
+
+// play answers GET and HEAD. Whatever is wrong is said before the first byte
+// of media.
+func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
+	path, err := stream.ParsePath(strings.TrimPrefix(r.URL.EscapedPath(), prefix))
+	if err != nil {
+		return httpd.NewProblem(http.StatusBadRequest, err.Error())
+	}
+	a, err := m.cfg.parseAsk(r)
+	if err != nil {
+		return err
+	}
+	upgrade := false
+	if isUpgrade(r) {
+		if err := checkUpgrade(r); err != nil {
+			return err
+		}
+		upgrade = true
+	}
+	switch {
+	case upgrade:
+		a.spec.Framing = fanout.WebSocket
+	case r.ProtoAtLeast(1, 1):
+		a.spec.Framing = fanout.Chunked
+	}
+	if r.Method == http.MethodHead {
+		return m.head(w, r, path, a)
+	}
+	rend, err := m.rendition(r.Context(), path, a)
+	if err != nil {
+		return err
+	}
+	if err := m.hand(w, r, rend, a); err != nil {
+		rend.Release()
+		return err
+	}
+	return nil
+}
+
+// head answers HEAD, which does not wait and is no viewer.
+func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask) error {
+	s := m.streams.Find(path)
+	if s == nil {
+		return notLive(path)
+	}
+	if !slices.ContainsFunc(s.Tracks(), func(t media.Track) bool { return a.spec.Takes(t.Kind) }) {
+		return noTrack()
+	}
+	h := w.Header()
+	for _, line := range mediaHeader(a.spec.Profile, a.join) {
+		h.Set(line[0], line[1])
+	}
+	if r.ProtoAtLeast(1, 1) {
+		h.Set("Transfer-Encoding", "chunked")
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// rendition waits for the stream and takes the rendition that was asked for.
+func (m *Module) rendition(ctx context.Context, path string, a ask) (*rendition.Rendition, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.wait)
+	defer cancel()
+	for {
+		s, err := m.wait(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		rend, err := m.hub.Acquire(s, a.spec)
+		switch {
+		case err == nil:
+			return rend, nil
+		case errors.Is(err, rendition.ErrNoTrack):
+			return nil, noTrack()
+		case ctx.Err() != nil:
+			return nil, notLive(path)
+		}
+		// It ended just now; another one may follow.
+	}
+}
+
+// wait returns the stream as soon as it is live. Those who wait are counted;
+// one whose client hangs up stops waiting, since ctx is that of the request.
+func (m *Module) wait(ctx context.Context, path string) (*stream.Stream, error) {
+	if s := m.streams.Find(path); s != nil {
+		return s, nil
+	}
+	if m.waiting.Add(1) > int64(m.cfg.MaxWaiting) {
+		m.waiting.Add(-1)
+		p := httpd.NewProblem(http.StatusServiceUnavailable, "too many viewers wait for a publisher")
+		p.RetryAfter = retryAfter
+		return nil, p
+	}
+	defer m.waiting.Add(-1)
+	s, err := m.streams.Wait(ctx, path)
+	if err != nil {
+		return nil, notLive(path)
+	}
+	return s, nil
+}
+
+// Waiting returns how many viewers wait for a publisher.
+func (m *Module) Waiting() int { return int(m.waiting.Load()) }
+
+func notLive(path string) error {
+	p := httpd.NewProblem(http.StatusNotFound, fmt.Sprintf("nobody publishes %q", path))
+	p.RetryAfter = retryAfter
+	return p
+}
+
+func noTrack() error {
+	return httpd.NewProblem(http.StatusUnsupportedMediaType, "no track of the stream is left in what was asked for")
+}
+
+// hand takes the connection from the HTTP server and gives it to a viewer,
+// which lives on in a goroutine of its own: what the server has built around
+// the connection weighs three times as much as the viewer.
+func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) error {
+	pos, first, joined := rend.Begin(a.join)
+	header := mediaHeader(a.spec.Profile, joined)
+	info := session.Info{
+		Role: session.Viewer, Proto: "http-flv", Stream: rend.Stream().Path(), Remote: r.RemoteAddr,
+	}
+	var conn net.Conn
+	var early []byte
+	var err error
+	if a.spec.Framing == fanout.WebSocket {
+		info.Proto = "ws-flv"
+		conn, early, err = upgrade(w, r, header)
+	} else if conn, early, err = hijack(w); err == nil {
+		first = append(responseHead(r, header), first...)
+	}
+	if err != nil {
+		return err
+	}
+	v := fanout.NewViewer(conn, rend.Log())
+	v.First, v.Begin = first, pos
+	switch a.spec.Framing {
+	case fanout.WebSocket:
+		v.Peer, v.Farewell = newPeer(early), closeFrame
+	case fanout.Chunked:
+		v.Farewell = lastChunk
+	case fanout.Plain:
+	}
+	if !m.enter(v) {
+		conn.Close()
+		rend.Release()
+		return nil
+	}
+	sess := m.sessions.Open(info, v.Kick)
+	v.Count = sess
+	go m.serve(v, sess, rend)
+	return nil
+}
+
+func (m *Module) serve(v *fanout.Viewer, sess *session.Session, rend *rendition.Rendition) {
+	defer m.exit(v)
+	defer rend.Release()
+	sess.End(m.sweeper.Serve(v))
+}
+
+// hijack takes the connection; early is what the client has sent already.
+func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("taking the connection: %w", err)
+	}
+	early, _ = rw.Reader.Peek(rw.Reader.Buffered()) // it is buffered: no error
+	return conn, slices.Clone(early), nil
+}

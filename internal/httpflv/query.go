@@ -1,0 +1,96 @@
+package httpflv
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"sluice/internal/httpd"
+	"sluice/internal/rendition"
+)
+
+// maxQuery bounds what is read of a query.
+const maxQuery = 4 << 10
+
+// ask is what a request for a stream says in its query.
+type ask struct {
+	wait time.Duration
+	join rendition.Join
+	spec rendition.Spec
+}
+
+// parseAsk reads the query. A bad value is an error that names it; a name that
+// is not known is ignored, since caches and CDNs add their own.
+func (c Config) parseAsk(r *http.Request) (ask, error) {
+	a := ask{wait: c.Wait.D(), spec: rendition.Spec{Profile: defaultProfile(r.Header)}}
+	if c.Join == "next" {
+		a.join = rendition.Next
+	}
+	if len(r.URL.RawQuery) > maxQuery {
+		return a, badQuery("the query is longer than %d bytes", maxQuery)
+	}
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return a, badQuery("the query cannot be read: a '%%' needs two hexadecimal digits, and ';' separates nothing")
+	}
+	for _, p := range []struct {
+		name, values string
+		read         func(v string) bool
+	}{
+		{"wait", "a duration from 0s to 60s", a.readWait},
+		{"join", "gop or next", a.readJoin},
+		{"profile", "raw or web", a.readProfile},
+		{"audio", "on or off", func(v string) bool { a.spec.NoAudio = v == "off"; return v == "on" || v == "off" }},
+		{"video", "on or off", func(v string) bool { a.spec.NoVideo = v == "off"; return v == "on" || v == "off" }},
+	} {
+		if vs, ok := q[p.name]; ok && !p.read(vs[len(vs)-1]) {
+			return a, badQuery("%s=%.40q: expected %s", p.name, vs[len(vs)-1], p.values)
+		}
+	}
+	return a, nil
+}
+
+func (a *ask) readWait(v string) bool {
+	d, err := time.ParseDuration(v)
+	a.wait = d
+	return err == nil && d >= 0 && d <= maxWait
+}
+
+func (a *ask) readJoin(v string) bool {
+	switch v {
+	case "gop":
+		a.join = rendition.GOP
+	case "next":
+		a.join = rendition.Next
+	default:
+		return false
+	}
+	return true
+}
+
+func (a *ask) readProfile(v string) bool {
+	switch v {
+	case "raw":
+		a.spec.Profile = rendition.Raw
+	case "web":
+		a.spec.Profile = rendition.Web
+	default:
+		return false
+	}
+	return true
+}
+
+// defaultProfile tells browsers from other players: a page on plain http sends
+// neither Origin nor Sec-Fetch-Mode to a host in the local network.
+func defaultProfile(h http.Header) rendition.Profile {
+	if h.Get("Origin") != "" || h.Get("Sec-Fetch-Mode") != "" || strings.HasPrefix(h.Get("User-Agent"), "Mozilla/") {
+		return rendition.Web
+	}
+	return rendition.Raw
+}
+
+func badQuery(format string, args ...any) error {
+	return httpd.NewProblem(http.StatusBadRequest, fmt.Sprintf(format, args...))
+}
