@@ -73,6 +73,11 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.handler.ServeHTTP(w, r)
 		return
 	}
+	NotFound(w, r)
+}
+
+// NotFound answers a path that nobody serves.
+func NotFound(w http.ResponseWriter, r *http.Request) {
 	CORS(w, r)
 	Error(w, NewProblem(http.StatusNotFound, "nothing is served at this path"))
 }

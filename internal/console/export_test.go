@@ -1,0 +1,4 @@
+package console
+
+// AddRoutes serves another bundle than the embedded one.
+var AddRoutes = addRoutes
