@@ -1,0 +1,196 @@
+package record
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"sluice/internal/auth"
+	"sluice/internal/httpd"
+	"sluice/internal/stream"
+)
+
+// The routes. What follows a prefix is a stream path or a file.
+const (
+	routeAll    = "/flv/record/"
+	routeStart  = routeAll + "start/"
+	routeStop   = routeAll + "stop/"
+	routeStatus = routeAll + "status/"
+	routeList   = routeAll + "list"
+	routeFiles  = routeAll + "files/"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// addRoutes adds the calls of the API.
+func (r *recorder) addRoutes(mux *httpd.Mux) {
+	mux.Handle(auth.Control, routeStart, httpd.Methods{http.MethodPost: r.serveStart})
+	mux.Handle(auth.Control, routeStop, httpd.Methods{http.MethodPost: r.serveStop})
+	mux.Handle(auth.Control, routeStatus, httpd.Methods{http.MethodGet: r.serveStatus})
+	mux.Handle(auth.Control, routeList, httpd.Methods{http.MethodGet: r.serveList})
+	mux.Handle(auth.Control, routeFiles, httpd.Methods{http.MethodGet: r.serveFile, http.MethodDelete: r.serveDelete})
+	mux.Handle(auth.Control, routeAll, http.HandlerFunc(serveUnknown))
+}
+
+func serveUnknown(w http.ResponseWriter, _ *http.Request) {
+	httpd.Error(w, httpd.NewProblem(http.StatusNotFound,
+		"no such call: there are start/{streamPath}, stop/{streamPath}, status/{streamPath}, list and files/{file}"))
+}
+
+func (r *recorder) serveStart(w http.ResponseWriter, req *http.Request) {
+	answerFor(w, req, routeStart, r.start)
+}
+
+func (r *recorder) serveStop(w http.ResponseWriter, req *http.Request) {
+	answerFor(w, req, routeStop, r.stop)
+}
+
+// answerFor answers with the facts that a call gives for a stream path.
+func answerFor(w http.ResponseWriter, req *http.Request, route string, call func(context.Context, string) (Facts, error)) {
+	path, err := streamPath(req, route)
+	if err != nil {
+		httpd.Error(w, err)
+		return
+	}
+	facts, err := call(req.Context(), path)
+	if err != nil {
+		httpd.Error(w, problem(err))
+		return
+	}
+	httpd.JSON(w, http.StatusOK, facts)
+}
+
+func (r *recorder) serveStatus(w http.ResponseWriter, req *http.Request) {
+	path, err := streamPath(req, routeStatus)
+	if err != nil {
+		httpd.Error(w, err)
+		return
+	}
+	if facts, ok := r.status(path); ok {
+		httpd.JSON(w, http.StatusOK, facts)
+		return
+	}
+	httpd.JSON(w, http.StatusOK, struct {
+		StreamPath string `json:"streamPath"`
+		State      State  `json:"state"`
+	}{path, idle})
+}
+
+// streamPath returns the stream path behind a route.
+func streamPath(req *http.Request, route string) (string, error) {
+	path, err := stream.ParsePath(strings.TrimPrefix(req.URL.EscapedPath(), route))
+	if err != nil {
+		return "", httpd.NewProblem(http.StatusBadRequest, err.Error())
+	}
+	return path, nil
+}
+
+// page is the answer to a listing.
+type page struct {
+	Items []Facts `json:"items"`
+	Next  string  `json:"next"`
+}
+
+func (r *recorder) serveList(w http.ResponseWriter, req *http.Request) {
+	q, err := parseQuery(req.URL.RawQuery)
+	if err != nil {
+		httpd.Error(w, httpd.NewProblem(http.StatusBadRequest, err.Error()))
+		return
+	}
+	items, more, err := r.list(q.before, q.limit, q.match)
+	if err != nil {
+		httpd.Error(w, problem(err))
+		return
+	}
+	answer := page{Items: items}
+	if items == nil {
+		answer.Items = []Facts{}
+	}
+	if more {
+		answer.Next = cursor(items[len(items)-1].ID)
+	}
+	httpd.JSON(w, http.StatusOK, answer)
+}
+
+// query is what a listing asks for.
+type query struct {
+	stream string
+	state  State
+	limit  int
+	before string // the id of the last recording of the page before
+}
+
+// parseQuery reads the parameters of a listing. Its error names the parameter.
+func parseQuery(raw string) (query, error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return query{}, fmt.Errorf("the query cannot be read: %w", err)
+	}
+	q := query{stream: values.Get("stream"), state: State(values.Get("state")), limit: defaultLimit}
+	var errs []error
+	if q.stream != "" {
+		if err := stream.CheckPath(q.stream); err != nil {
+			errs = append(errs, fmt.Errorf("stream: %w", err))
+		}
+	}
+	if q.state != "" && !q.state.known() {
+		errs = append(errs, fmt.Errorf("state: must be one of %s, %s, %s, %s, %s, %s",
+			Armed, Running, Reconnecting, Finished, Recovered, Failed))
+	}
+	if s := values.Get("limit"); s != "" {
+		if q.limit, err = strconv.Atoi(s); err != nil || q.limit < 1 || q.limit > maxLimit {
+			errs = append(errs, fmt.Errorf("limit: must be a whole number from 1 to %d", maxLimit))
+		}
+	}
+	if s := values.Get("cursor"); s != "" {
+		if q.before, err = parseCursor(s); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return q, errors.Join(errs...)
+}
+
+func (q query) match(f *Facts) bool {
+	return (q.stream == "" || q.stream == f.StreamPath) && (q.state == "" || q.state == f.State)
+}
+
+// cursor returns the opaque text that continues a listing behind an id.
+func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+
+func parseCursor(s string) (id string, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || !isID(string(b)) {
+		return "", errors.New(`cursor: must be what "next" of the page before says`)
+	}
+	return string(b), nil
+}
+
+// problem returns the answer for an error of the recorder.
+func problem(err error) error {
+	p := httpd.NewProblem(http.StatusInternalServerError, err.Error())
+	switch {
+	case errors.Is(err, errNotLive):
+		p = httpd.NewProblem(http.StatusNotFound, "nobody publishes this stream")
+	case errors.Is(err, errNotRecorded):
+		p = httpd.NewProblem(http.StatusNotFound, "this stream is not being recorded")
+	case errors.Is(err, errInUse):
+		p = httpd.NewProblem(http.StatusConflict, "the file is being written: stop the recording first")
+	case errors.Is(err, errClosing), errors.Is(err, context.Canceled):
+		p = httpd.NewProblem(http.StatusServiceUnavailable, "the server shuts down, or the call was given up")
+	case errors.Is(err, syscall.ENOSPC):
+		p = httpd.NewProblem(http.StatusInsufficientStorage, "the disk is full")
+	case errors.Is(err, fs.ErrPermission):
+		p.Detail = "the server may not write there: " + err.Error()
+	}
+	return p
+}

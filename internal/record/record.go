@@ -1,0 +1,49 @@
+// Package record is the module that writes streams to FLV files, on demand by
+// its API under /flv/record/, and serves the files.
+//
+//	stream ─▶ queue ─▶ goroutine ─▶ flv.FileWriter ─▶ tail ─▶ file
+//	 (Tap, bounded)                                     │ one write of whole tags
+//	                                                    │ at least every 500 ms
+//	                       catalogue ◀─ begins, ends ───┘ and fsync at the end
+//
+// The catalogue has one small file per recording and lies outside the folder
+// with the recordings. Only what it lists is served, so that no name in a
+// request ever reaches the file system.
+package record
+
+import (
+	"context"
+
+	"sluice/internal/module"
+)
+
+// name is the module's name; play is the section that turns it off as well.
+const (
+	name = "record"
+	play = "flv"
+)
+
+// Describe declares the module.
+func Describe() module.Descriptor {
+	d := module.Describe(name, Default(), build)
+	d.With = play
+	return d
+}
+
+func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) {
+	dir, catalog, err := cfg.folders()
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{
+		log: d.Log, streams: d.Streams, sessions: d.Sessions,
+		store: newStore(dir, catalog, d.Log), open: make(map[string]*recording),
+	}
+	// A folder that cannot be used costs the recordings, not the server. Each
+	// call tries again and tells its caller.
+	if _, err := r.store.open(false); err != nil {
+		d.Log.Error("recordings are not available", "err", err)
+	}
+	r.addRoutes(d.HTTP)
+	return r, nil
+}

@@ -1,0 +1,274 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sluice/internal/session"
+	"sluice/internal/stream"
+)
+
+var (
+	// errNotLive refuses to record a stream that nobody publishes.
+	errNotLive = errors.New("record: the stream is not live")
+	// errNotRecorded refuses to stop what does not run.
+	errNotRecorded = errors.New("record: the stream is not being recorded")
+	// errClosing refuses new recordings while the server shuts down.
+	errClosing = errors.New("record: the server shuts down")
+	// errInUse refuses to delete a file that is being written.
+	errInUse = errors.New("record: the file is being written")
+	// errStopped ends a recording by a call of the API.
+	errStopped error = session.NewReason("stopped", "stopped by a control call")
+)
+
+// recorder knows the recordings that run, at most one for each stream path. It
+// is safe for concurrent use.
+type recorder struct {
+	log      *slog.Logger
+	streams  *stream.Registry
+	sessions *session.List
+	store    *store
+	work     sync.WaitGroup // the goroutines of open
+
+	mu      sync.Mutex            // guards all below; no I/O while it is held
+	open    map[string]*recording // by stream path
+	closing bool
+}
+
+// start returns the recording of a stream, which it begins unless one runs.
+func (r *recorder) start(ctx context.Context, path string) (Facts, error) {
+	for {
+		s := r.streams.Find(path)
+		if s == nil {
+			return Facts{}, errNotLive
+		}
+		rec, own, err := r.reserve(path)
+		if err != nil {
+			return Facts{}, err
+		}
+		if own {
+			err := r.begin(rec, s)
+			if errors.Is(err, errNotLive) {
+				continue // it ended since; look who follows
+			}
+			return rec.snapshot(), err
+		}
+		if err := wait(ctx, rec.begun); err != nil {
+			return Facts{}, err
+		}
+		if rec.startErr != nil && !errors.Is(rec.startErr, errNotLive) {
+			return Facts{}, rec.startErr
+		}
+		if ended, _ := rec.queue.state(); !ended && rec.startErr == nil {
+			return rec.snapshot(), nil
+		}
+		// It is being finished: a new one can begin when that is done.
+		if err := wait(ctx, rec.done); err != nil {
+			return Facts{}, err
+		}
+	}
+}
+
+func wait(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// reserve returns the recording of a path. own tells that it is new, and for
+// the caller to begin.
+func (r *recorder) reserve(path string) (rec *recording, own bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return nil, false, errClosing
+	}
+	if rec := r.open[path]; rec != nil {
+		return rec, false, nil
+	}
+	rec = newRecording(r.log)
+	r.open[path] = rec
+	r.work.Add(1)
+	return rec, true, nil
+}
+
+// begin makes the file of a reserved recording and starts to write it.
+func (r *recorder) begin(rec *recording, s *stream.Stream) error {
+	err := r.prepare(rec, s)
+	if err != nil {
+		rec.startErr = err
+		rec.queue.End(err)
+	}
+	close(rec.begun)
+	if err != nil {
+		r.release(s.Path(), rec)
+		return err
+	}
+	go func() {
+		defer r.release(s.Path(), rec)
+		rec.run()
+	}()
+	return nil
+}
+
+func (r *recorder) prepare(rec *recording, s *stream.Stream) error {
+	catalog, err := r.store.open(true)
+	if err != nil {
+		return err
+	}
+	window, detach, err := s.Tap(rec.queue)
+	if err != nil {
+		return errNotLive
+	}
+	f, facts, err := r.store.newFile(catalog, s.Path(), time.Now())
+	if err == nil {
+		err = rec.open(f, facts, catalog, s)
+		if err != nil {
+			_ = f.Close()                      // it is removed
+			_ = r.store.remove(catalog, facts) // the first error tells more
+		}
+	}
+	if err != nil {
+		detach()
+		return err
+	}
+	rec.window, rec.detach = window, detach
+	rec.session = r.sessions.Open(session.Info{Role: session.Recording, Proto: "file", Stream: s.Path()}, rec.queue.End)
+	return nil
+}
+
+// release forgets a recording that is over.
+func (r *recorder) release(path string, rec *recording) {
+	r.mu.Lock()
+	delete(r.open, path)
+	r.mu.Unlock()
+	close(rec.done)
+	r.work.Done()
+}
+
+// stop ends the recording of a stream and returns its final facts, when the
+// file is complete and synced.
+func (r *recorder) stop(ctx context.Context, path string) (Facts, error) {
+	rec := r.find(path)
+	if rec == nil {
+		return Facts{}, errNotRecorded
+	}
+	if err := wait(ctx, rec.begun); err != nil {
+		return Facts{}, err
+	}
+	if rec.startErr != nil {
+		return Facts{}, errNotRecorded
+	}
+	rec.queue.End(errStopped)
+	if err := wait(ctx, rec.done); err != nil {
+		return Facts{}, err
+	}
+	return rec.snapshot(), nil
+}
+
+// status returns the running recording of a stream.
+func (r *recorder) status(path string) (Facts, bool) {
+	rec := r.find(path)
+	if rec == nil {
+		return Facts{}, false
+	}
+	return r.running(rec)
+}
+
+// running returns the facts of a recording that has begun.
+func (r *recorder) running(rec *recording) (Facts, bool) {
+	select {
+	case <-rec.begun:
+		return rec.snapshot(), rec.startErr == nil
+	default:
+		return Facts{}, false
+	}
+}
+
+func (r *recorder) find(path string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open[path]
+}
+
+// list returns up to limit recordings that match, newest first, beginning
+// behind the one with the id before, and whether there are more.
+func (r *recorder) list(before string, limit int, match func(*Facts) bool) ([]Facts, bool, error) {
+	catalog, err := r.store.open(false)
+	if err != nil {
+		return nil, false, err
+	}
+	items, more := catalog.page(before, limit, match)
+	for i, f := range items {
+		if f.State.open() {
+			items[i] = r.fresh(catalog, f)
+		}
+	}
+	return items, more, nil
+}
+
+// fresh returns the facts of an open recording as they are now.
+func (r *recorder) fresh(c *catalog, f Facts) Facts {
+	if rec := r.find(f.StreamPath); rec != nil {
+		if now, ok := r.running(rec); ok && now.ID == f.ID {
+			return now
+		}
+	}
+	if now, ok := c.byFile(f.File); ok && now.ID == f.ID {
+		return now // it has ended in between
+	}
+	return f
+}
+
+// file returns the recording that a file belongs to.
+func (r *recorder) file(name string) (Facts, bool, error) {
+	catalog, err := r.store.open(false)
+	if err != nil {
+		return Facts{}, false, err
+	}
+	f, ok := catalog.byFile(name)
+	if ok && f.State.open() {
+		f = r.fresh(catalog, f)
+	}
+	return f, ok, nil
+}
+
+// remove deletes a recording that is over, with its file.
+func (r *recorder) remove(name string) error {
+	catalog, err := r.store.open(false)
+	if err != nil {
+		return problem(err)
+	}
+	f, ok := catalog.byFile(name)
+	switch {
+	case !ok:
+		return errNoFile
+	case f.busy():
+		return problem(errInUse)
+	}
+	if err := r.store.remove(catalog, f); err != nil {
+		return problem(err)
+	}
+	return nil
+}
+
+// Run implements [module.Module]: it ends all recordings cleanly when ctx is
+// done.
+func (r *recorder) Run(ctx context.Context) error {
+	<-ctx.Done()
+	r.mu.Lock()
+	r.closing = true
+	for _, rec := range r.open {
+		rec.queue.End(session.ErrShutdown)
+	}
+	r.mu.Unlock()
+	r.work.Wait()
+	r.store.close()
+	return nil
+}

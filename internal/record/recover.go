@@ -1,0 +1,124 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"sluice/flv"
+)
+
+// repairWait is how long the first use of the catalogue waits for the repair
+// of what a crash left behind. Larger files take longer, in the background.
+const repairWait = 2 * time.Second
+
+// errAborted ends a repair because the server shuts down. The next start
+// begins it again.
+var errAborted = errors.New("record: the repair was given up")
+
+// recover repairs the recordings that were being written when the process
+// ended. They count as recovered at once, with what the file system tells; a
+// goroutine looks into their files, which cannot be deleted meanwhile. Until
+// it is through with one, its durable entry stays as it was, so that a repair
+// that is cut short is made again.
+func (s *store) recover(c *catalog) {
+	left, _ := c.page("", math.MaxInt, func(f *Facts) bool { return f.State.open() })
+	if len(left) == 0 {
+		return
+	}
+	for i := range left {
+		s.presume(&left[i])
+		c.replace(left[i])
+	}
+	done := make(chan struct{})
+	s.work.Go(func() {
+		defer close(done)
+		for _, f := range left {
+			s.recoverOne(c, f)
+		}
+	})
+	timer := time.NewTimer(repairWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// presume says of a recording what can be said before its file is read.
+func (s *store) presume(f *Facts) {
+	f.repairing = true
+	at := f.StartedAt
+	if file, err := s.openFile(f.File); err == nil {
+		if info, err := file.Stat(); err == nil {
+			at, f.Bytes = info.ModTime(), info.Size()
+		}
+		file.Close()
+	}
+	f.end(Recovered, at, nil)
+}
+
+func (s *store) recoverOne(c *catalog, f Facts) {
+	info, err := s.repair(f.File)
+	if errors.Is(err, errAborted) {
+		return
+	}
+	f.repairing = false
+	f.Bytes, f.DurationMs = info.Size, info.Duration.Milliseconds()
+	if err != nil {
+		f.end(Failed, *f.EndedAt, fmt.Errorf("the server was ended while it recorded, and the file cannot be repaired: %w", err))
+	}
+	s.log.Warn("recovered a recording that was cut off", "stream", f.StreamPath, "file", f.File, "state", f.State, "err", err)
+	if err := c.update(f); err != nil {
+		s.log.Error("the catalogue does not know how a recording ended", "stream", f.StreamPath, "file", f.File, "err", err)
+	}
+}
+
+// repair makes a file whole that was cut off.
+func (s *store) repair(name string) (flv.FileInfo, error) {
+	root, err := s.root()
+	if err != nil {
+		return flv.FileInfo{}, err
+	}
+	defer root.Close()
+	f, err := root.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return flv.FileInfo{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return flv.FileInfo{}, err
+	}
+	return repair(abortable{f, s.stop}, info.Size())
+}
+
+// repair cuts a file of the given size behind its last whole tag and writes
+// duration, size and index into it.
+func repair(f file, size int64) (flv.FileInfo, error) {
+	info, err := flv.Recover(f, size)
+	if err == nil && info.Size < size {
+		err = f.Truncate(info.Size)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return info, err
+}
+
+// abortable is a file that cannot be read any more once stop is closed.
+type abortable struct {
+	file
+	stop <-chan struct{}
+}
+
+func (a abortable) ReadAt(p []byte, off int64) (int, error) {
+	select {
+	case <-a.stop:
+		return 0, errAborted
+	default:
+		return a.file.ReadAt(p, off)
+	}
+}

@@ -1,0 +1,172 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"sync"
+	"time"
+
+	"sluice/flv"
+)
+
+// store is where recordings lie: the folder with the files, and the catalogue.
+// Neither folder is made before the first recording, so that a server that
+// never records needs no place to write. It is safe for concurrent use.
+type store struct {
+	dir, catalogDir string
+	log             *slog.Logger
+	create          func(root *os.Root, name string) (file, error)
+	stop            chan struct{}  // closed when repairs have to end
+	work            sync.WaitGroup // the repairs
+
+	mu      sync.Mutex // guards catalog; held while it is opened
+	catalog *catalog   // nil until it is opened
+}
+
+// file is what a recording is written to.
+type file interface {
+	flv.ReadWriterAt
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
+// createFile makes a new file, and never opens one that exists.
+func createFile(root *os.Root, name string) (file, error) {
+	return root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+}
+
+// open returns the catalogue. If it has not been opened before, it opens it,
+// or makes it if create is set, and repairs what a crash left behind; without
+// create a catalogue that does not exist is nil, which is an empty one.
+func (s *store) open(create bool) (*catalog, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.catalog != nil {
+		return s.catalog, nil
+	}
+	if _, err := os.Stat(s.catalogDir); !create && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	c, err := openCatalog(s.catalogDir, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.recover(c)
+	s.catalog = c
+	return c, nil
+}
+
+// newStore returns the store of two folders, which it does not touch yet.
+func newStore(dir, catalogDir string, log *slog.Logger) *store {
+	return &store{dir: dir, catalogDir: catalogDir, log: log, create: createFile, stop: make(chan struct{})}
+}
+
+// close ends the repairs and lets other processes in. The store is not used
+// any more.
+func (s *store) close() {
+	close(s.stop)
+	s.work.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.catalog != nil {
+		s.catalog.close()
+	}
+}
+
+// root opens the folder of the files. It is opened for each use, so that one
+// that was moved away or mounted meanwhile is seen as it is.
+func (s *store) root() (*os.Root, error) { return os.OpenRoot(s.dir) }
+
+// maxNames is how many names are tried for one recording.
+const maxNames = 100
+
+// newFile makes the file and the entry of a recording that begins now.
+func (s *store) newFile(c *catalog, streamPath string, now time.Time) (file, Facts, error) {
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return nil, Facts{}, fmt.Errorf("making the folder: %w", err)
+	}
+	root, err := s.root()
+	if err != nil {
+		return nil, Facts{}, fmt.Errorf("opening the folder: %w", err)
+	}
+	defer root.Close()
+	facts := Facts{StreamPath: streamPath, State: Running, StartedAt: instant(now)}
+	for n := range maxNames {
+		facts.ID, facts.File = newID(now), fileName(streamPath, now, n)
+		f, err := s.claim(c, root, facts)
+		if errors.Is(err, errTaken) || errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		return f, facts, err
+	}
+	return nil, Facts{}, fmt.Errorf("making the file %s: %w", facts.File, errTaken)
+}
+
+// claim makes one file and its entry, both or none.
+func (s *store) claim(c *catalog, root *os.Root, facts Facts) (file, error) {
+	folder := path.Dir(facts.File)
+	f, err := s.createIn(root, folder, facts.File)
+	if err != nil {
+		return nil, fmt.Errorf("making the file: %w", err)
+	}
+	err = syncDir(root, folder)
+	if err == nil {
+		err = c.add(facts)
+	}
+	if err != nil {
+		_ = f.Close()               // nothing was written to it
+		_ = root.Remove(facts.File) // it stays behind, empty and in no list
+		return nil, err
+	}
+	return f, nil
+}
+
+// createIn makes a file and the folders above it, which a removal at the same
+// time may take away again.
+func (s *store) createIn(root *os.Root, folder, name string) (f file, err error) {
+	for range maxNames {
+		if err = root.MkdirAll(folder, 0o755); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if f, err = s.create(root, name); !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+	}
+	return nil, err
+}
+
+// openFile opens the file of a recording for reading.
+func (s *store) openFile(name string) (*os.File, error) {
+	root, err := s.root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.Open(name)
+}
+
+// remove deletes the file of a recording, which may be gone already, with the
+// folders that are empty then, and its entry.
+func (s *store) remove(c *catalog, f Facts) error {
+	root, err := s.root()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil {
+		defer root.Close()
+		if err := root.Remove(f.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for dir := path.Dir(f.File); dir != "."; dir = path.Dir(dir) {
+			if root.Remove(dir) != nil {
+				break // not empty
+			}
+		}
+	}
+	return c.remove(f)
+}
