@@ -206,7 +206,7 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reason := regexp.MustCompile(`(?:NewReason\(|&Error\{)"([a-z0-9_]+)"`)
+	reason := regexp.MustCompile(`(?:NewReason\(|&(?:Error|reason)\{)"([a-z0-9_]+)"`)
 	found := 0
 	for _, pattern := range []string{"rtmp/*.go", "internal/*/*.go", "cmd/*/*.go"} {
 		names, err := filepath.Glob(filepath.Join(root, pattern))

@@ -30,10 +30,11 @@ type Viewer struct {
 
 // Watch opens a stream: "ws" URLs by WebSocket, "http" URLs by HTTP/1.1, and
 // "http/1.0" as scheme by HTTP/1.0. It returns when the answer begins, which
-// has to be a good one, and ends with the test.
-func Watch(tb testing.TB, address string) *Viewer {
+// has to be a good one, and ends with the test. Headers, for HTTP alone, are
+// given as "Name: value".
+func Watch(tb testing.TB, address string, headers ...string) *Viewer {
 	tb.Helper()
-	v, err := Open(tb.Context(), address)
+	v, err := Open(tb.Context(), address, headers...)
 	if err != nil {
 		tb.Fatalf("watching %s: %v", address, err)
 	}
@@ -41,15 +42,15 @@ func Watch(tb testing.TB, address string) *Viewer {
 }
 
 // Open is [Watch] with an error, and ends with the context.
-func Open(ctx context.Context, address string) (*Viewer, error) {
+func Open(ctx context.Context, address string, headers ...string) (*Viewer, error) {
 	scheme, _, _ := strings.Cut(address, "://")
 	switch scheme {
 	case "ws":
 		return openWS(ctx, address)
 	case "http/1.0":
-		return openRaw(ctx, "http"+strings.TrimPrefix(address, scheme), "HTTP/1.0")
+		return openRaw(ctx, "http"+strings.TrimPrefix(address, scheme), "HTTP/1.0", headers)
 	}
-	return openRaw(ctx, address, "HTTP/1.1")
+	return openRaw(ctx, address, "HTTP/1.1", headers)
 }
 
 func newViewer(answer *http.Response, body io.Reader) *Viewer {
@@ -68,7 +69,7 @@ func openWS(ctx context.Context, address string) (*Viewer, error) {
 
 // openRaw is an HTTP client of one request, which says of what version it is
 // and whose reads have a bound.
-func openRaw(ctx context.Context, address, version string) (*Viewer, error) {
+func openRaw(ctx context.Context, address, version string, headers []string) (*Viewer, error) {
 	u, err := url.Parse(address)
 	if err != nil {
 		return nil, err
@@ -78,7 +79,8 @@ func openRaw(ctx context.Context, address, version string) (*Viewer, error) {
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { c.Close() })
-	if _, err := fmt.Fprintf(c, "GET %s %s\r\nHost: %s\r\n\r\n", u.RequestURI(), version, u.Host); err != nil {
+	ask := append([]string{"GET " + u.RequestURI() + " " + version, "Host: " + u.Host}, headers...)
+	if _, err := io.WriteString(c, strings.Join(ask, "\r\n")+"\r\n\r\n"); err != nil {
 		return nil, err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(bounded{c}), nil) //nolint:bodyclose // closed with its connection

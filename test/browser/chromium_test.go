@@ -1,0 +1,209 @@
+package browser_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"sluice/test/harness"
+)
+
+// insecureHost is a name of this machine that no browser takes for a safe one,
+// as localhost is.
+const insecureHost = "sluice.test"
+
+// chromium is a browser of one test, a process of its own.
+type chromium struct{ ctx context.Context } //nolint:containedctx // chromedp keeps the browser in it
+
+// launch starts a browser, which ends with the test.
+func launch(t *testing.T) chromium {
+	t.Helper()
+	path, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("Debian's package chromium is needed: make deps")
+	}
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.WindowSize(1280, 900),
+		chromedp.Flag("mute-audio", true),
+		chromedp.Flag("host-resolver-rules", "MAP "+insecureHost+" 127.0.0.1"),
+	}
+	for _, quiet := range []string{
+		"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-dev-shm-usage",
+		"disable-background-timer-throttling", "disable-renderer-backgrounding", "disable-backgrounding-occluded-windows",
+	} {
+		options = append(options, chromedp.Flag(quiet, true))
+	}
+	// The test's own context ends before the clean-up, too early to close a
+	// browser in order.
+	root, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	alloc, _ := chromedp.NewExecAllocator(root, options...) //nolint:govet // ends with root
+	ctx, _ := chromedp.NewContext(alloc)                    //nolint:govet // ends with root
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Errorf("closing chromium: %v", err)
+		}
+		end()
+	})
+	if err := chromedp.Run(ctx); err != nil {
+		t.Fatalf("starting chromium: %v", err)
+	}
+	return chromium{ctx}
+}
+
+// tab is one page in the browser and what went wrong in it.
+type tab struct {
+	t   *testing.T
+	ctx context.Context //nolint:containedctx // chromedp keeps the tab in it
+
+	mu       sync.Mutex // guards all below
+	requests []string
+	faults   []string
+}
+
+// open opens an address in a new tab, which closes with the test. Exceptions
+// and violations of the page's policy fail the test.
+func (c chromium) open(t *testing.T, address string) *tab {
+	t.Helper()
+	ctx, end := chromedp.NewContext(c.ctx)
+	b := &tab{t: t, ctx: ctx}
+	chromedp.ListenTarget(ctx, b.listen)
+	t.Cleanup(func() {
+		if t.Failed() {
+			b.picture("at the end of " + t.Name())
+		}
+		end()
+		for _, fault := range b.all(&b.faults) {
+			t.Errorf("in the page: %s", fault)
+		}
+	})
+	b.run(network.Enable(), log.Enable(), chromedp.Navigate(address))
+	return b
+}
+
+func (b *tab) listen(event any) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch e := event.(type) {
+	case *network.EventRequestWillBeSent:
+		b.requests = append(b.requests, e.Request.Method+" "+e.Request.URL)
+	case *network.EventWebSocketCreated:
+		b.requests = append(b.requests, "GET "+e.URL)
+	case *runtime.EventExceptionThrown:
+		b.faults = append(b.faults, e.ExceptionDetails.Error())
+	case *log.EventEntryAdded:
+		if e.Entry.Source == log.SourceSecurity || e.Entry.Source == log.SourceViolation {
+			b.faults = append(b.faults, e.Entry.Text)
+		}
+	}
+}
+
+func (b *tab) all(list *[]string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(*list)
+}
+
+// requested returns the first request, so far, that has all those parts.
+func (b *tab) requested(parts ...string) string {
+	for _, r := range b.all(&b.requests) {
+		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(r, p) }) {
+			return r
+		}
+	}
+	return ""
+}
+
+func (b *tab) run(actions ...chromedp.Action) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, harness.Patience)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		b.t.Fatalf("chromium: %v", err)
+	}
+}
+
+// script runs JavaScript in the page.
+func (b *tab) script(code string) {
+	b.t.Helper()
+	b.run(chromedp.Evaluate(code+"\n;undefined", nil))
+}
+
+// value returns what a JavaScript expression gives.
+func value[T any](b *tab, expression string) T {
+	b.t.Helper()
+	var v T
+	b.run(chromedp.Evaluate(expression, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
+		return p.WithAwaitPromise(true)
+	}))
+	return v
+}
+
+// until waits until a JavaScript expression is true in the page.
+func (b *tab) until(what, expression string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, harness.Patience)
+	defer cancel()
+	err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(0)))
+	if err != nil {
+		b.t.Fatalf("waiting until %s: %v\nin the page: %s", what, err, value[string](b, "document.body.innerText"))
+	}
+}
+
+// click clicks the element that is, or becomes, visible under a selector.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.run(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
+}
+
+// text returns what a reader sees of an element.
+func (b *tab) text(selector string) string {
+	b.t.Helper()
+	return value[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
+}
+
+// see waits until an element shows a text.
+func (b *tab) see(selector, part string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%s says %q", selector, part), fmt.Sprintf(
+		"(e => e && e.checkVisibility() && e.innerText.includes(%q))(document.querySelector(%q))", part, selector))
+}
+
+// bright tells how much of an element's picture on the screen is neither black
+// nor dark, from 0 to 1.
+func (b *tab) bright(selector string) float64 {
+	b.t.Helper()
+	var shot []byte
+	b.run(chromedp.Screenshot(selector, &shot, chromedp.ByQuery))
+	picture, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return brightness(picture)
+}
+
+func brightness(picture image.Image) float64 {
+	const dark = 0x3000
+	bounds, n := picture.Bounds(), 0
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			if r, g, bl, _ := picture.At(x, y).RGBA(); max(r, g, bl) > dark {
+				n++
+			}
+		}
+	}
+	return float64(n) / float64(bounds.Dx()*bounds.Dy())
+}
