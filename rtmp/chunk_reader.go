@@ -49,7 +49,6 @@ type chunkStream struct {
 	length    uint32
 	streamID  uint32
 	typ       uint8
-	known     bool   // a header has been read
 	ext       bool   // the last header had an extended timestamp
 	extValue  uint32 // and this was it
 
@@ -175,7 +174,7 @@ func (r *Reader) readChunk() (*chunkStream, error) {
 	if err := r.payload(cs, min(r.chunk, cs.length-cs.got)); err != nil {
 		return nil, noEOF(err)
 	}
-	return cs, r.note()
+	return cs, nil
 }
 
 // basicHeader reads the format and the chunk stream id (5.3.1.1).
@@ -281,10 +280,12 @@ func (r *Reader) extendedThere(value uint32) (bool, error) {
 	want := binary.BigEndian.AppendUint32(r.scratch[:0], value)
 	for i, c := range want {
 		b, err := r.in.Peek(i + 1)
-		if len(b) <= i && !errors.Is(err, io.EOF) {
-			return false, fmt.Errorf("reading chunks: %w", err)
-		}
-		if len(b) <= i || b[i] != c {
+		switch {
+		case len(b) == 0 && errors.Is(err, io.EOF):
+			return false, nil // an empty message may end here
+		case len(b) <= i:
+			return false, err
+		case b[i] != c:
 			return false, nil
 		}
 	}
@@ -297,9 +298,10 @@ func (r *Reader) extendedThere(value uint32) (bool, error) {
 func (r *Reader) payload(cs *chunkStream, n uint32) error {
 	_, keep := maxLength(cs.typ)
 	for n > 0 {
-		step, err := 0, error(nil)
+		var step int
+		var err error
 		if keep {
-			step, err = r.readBody(cs, int(n))
+			step, err = r.readBody(cs, int(min(n, readStep)))
 		} else {
 			step, err = r.in.Discard(int(min(n, readStep)))
 		}
@@ -307,12 +309,10 @@ func (r *Reader) payload(cs *chunkStream, n uint32) error {
 		cs.got += uint32(step)
 		r.received += uint64(step)
 		if err != nil {
-			return fmt.Errorf("reading chunks: %w", err)
+			return err
 		}
-		if n > 0 {
-			if err := r.note(); err != nil {
-				return err
-			}
+		if err := r.note(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -327,7 +327,7 @@ func (r *Reader) readBody(cs *chunkStream, n int) (int, error) {
 		copy(grown, cs.body)
 		cs.body = grown
 	}
-	n = min(n, cap(cs.body)-have, readStep)
+	n = min(n, cap(cs.body)-have)
 	if r.partial+n > MaxPartial {
 		return 0, fmt.Errorf("unfinished messages of more than %d bytes: %w", MaxPartial, ErrLimit)
 	}
