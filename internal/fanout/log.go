@@ -70,9 +70,9 @@ type Log struct {
 	hasKey   bool
 	horizon  int64 // where a viewer that is MaxLag behind would stand
 	marks    []mark
-	waiting  []*Viewer
-	spare    []*Viewer
-	round    int // viewers of this round that have not written yet
+	due      queue // wait for bytes
+	keyless  queue // wait for a key position
+	round    int   // viewers of this round that have not written yet
 	finished chan struct{}
 	err      error
 	stats    Stats

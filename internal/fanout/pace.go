@@ -67,19 +67,23 @@ func (l *Log) autoGap(began time.Time, pause *time.Timer) time.Duration {
 }
 
 // release lets the viewers have all that was appended and wakes those that
-// wait. It tells whether the log has ended.
+// wait for it. It tells whether the log has ended.
 func (l *Log) release() (ended bool) {
 	select {
 	case <-l.finished: // a stale one
 	default:
 	}
 	l.mu.Lock()
-	l.released = l.head
-	woken := l.waiting
-	l.waiting, l.spare = l.spare[:0], nil
-	l.round = len(woken)
-	l.stats.Rounds++
 	ended = l.err != nil
+	newKey := l.hasKey && l.key >= l.released
+	l.released = l.head
+	woken := l.due.take()
+	var begin []*Viewer
+	if newKey || ended {
+		begin = l.keyless.take()
+	}
+	l.round = len(woken) + len(begin)
+	l.stats.Rounds++
 	if l.round == 0 {
 		l.roundDone()
 	}
@@ -88,11 +92,47 @@ func (l *Log) release() (ended bool) {
 	for _, v := range woken {
 		v.signal()
 	}
+	for _, v := range begin {
+		v.signal()
+	}
 	clear(woken)
 	l.mu.Lock()
-	l.spare = woken
+	l.due.spare = woken
 	l.mu.Unlock()
 	return ended
+}
+
+// queue holds the viewers that wait for one thing.
+type queue struct {
+	waiting []*Viewer
+	spare   []*Viewer // to be used again
+	turn    int64     // how often the queue was taken
+}
+
+func (q *queue) add(v *Viewer) {
+	v.in, v.turn, v.slot = q, q.turn, len(q.waiting)
+	q.waiting = append(q.waiting, v)
+}
+
+// take empties the queue.
+func (q *queue) take() []*Viewer {
+	all := q.waiting
+	q.waiting, q.spare = q.spare[:0], nil
+	q.turn++
+	return all
+}
+
+// remove takes one viewer out and tells whether it still was in.
+func (q *queue) remove(v *Viewer) bool {
+	if v.turn != q.turn {
+		return false
+	}
+	last := len(q.waiting) - 1
+	q.waiting[v.slot] = q.waiting[last]
+	q.waiting[v.slot].slot = v.slot
+	q.waiting[last] = nil
+	q.waiting = q.waiting[:last]
+	return true
 }
 
 // roundDone says that all viewers of the round have written. The caller holds
@@ -125,8 +165,11 @@ func (l *Log) next(v *Viewer) (b []byte, ended bool) {
 		return nil, true
 	}
 	l.settle(v) // it was woken in vain: nobody has to wait for its write
-	v.parked, v.parkedIn, v.slot = true, l.stats.Rounds, len(l.waiting)
-	l.waiting = append(l.waiting, v)
+	if v.needKey {
+		l.keyless.add(v)
+	} else {
+		l.due.add(v)
+	}
 	return nil, false
 }
 
@@ -153,20 +196,10 @@ func (l *Log) settle(v *Viewer) {
 			l.roundDone()
 		}
 	}
-	if !v.parked {
-		return
+	if v.in != nil {
+		v.inRound = !v.in.remove(v)
+		v.in = nil
 	}
-	v.parked = false
-	if v.parkedIn != l.stats.Rounds {
-		v.inRound = true
-		return
-	}
-	// Woken by somebody else than the waker: it is still in the queue.
-	last := len(l.waiting) - 1
-	l.waiting[v.slot] = l.waiting[last]
-	l.waiting[v.slot].slot = v.slot
-	l.waiting[last] = nil
-	l.waiting = l.waiting[:last]
 }
 
 // leave takes v out of everything: when it ends, and when its connection takes

@@ -73,6 +73,12 @@ func (s *Sweeper) look(v *Viewer, now time.Time, buf []byte) {
 		v.Kick(ErrStalled)
 		return
 	}
+	if v.isKicked() {
+		if v.blocked.Load() != 0 {
+			v.cut() // it was on its way into the write when it was kicked
+		}
+		return
+	}
 	if v.raw != nil {
 		for {
 			n, err := peek(v.raw, buf)

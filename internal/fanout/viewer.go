@@ -62,12 +62,12 @@ type Viewer struct {
 	buf   []byte        // what is being written
 	fail  error         // of the newest write
 
-	cursor   int64
-	needKey  bool
-	inRound  bool
-	parked   bool
-	slot     int
-	parkedIn int64
+	cursor  int64
+	needKey bool
+	inRound bool   // somebody waits for its write
+	in      *queue // nil while it is not parked
+	turn    int64  // of in, when it was parked
+	slot    int    // in in
 
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	flooded int64        // bytes that came without a Peer
@@ -175,6 +175,12 @@ func (v *Viewer) Kick(reason error) {
 	if v.blocked.Load() != 0 {
 		v.cut()
 	}
+}
+
+func (v *Viewer) isKicked() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.kicked != nil
 }
 
 // cut closes the connection under a write that is stuck, and makes the kernel

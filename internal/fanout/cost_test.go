@@ -1,0 +1,122 @@
+package fanout_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/internal/fanout"
+)
+
+// crowd is n viewers of a log on real sockets, whose clients count what they
+// read.
+type crowd struct {
+	read atomic.Int64
+	wg   sync.WaitGroup
+}
+
+func newCrowd(t testing.TB, l *fanout.Log, n int) *crowd {
+	t.Helper()
+	s := newSweeper(t, time.Minute)
+	c := &crowd{}
+	for range n {
+		server, client := pair(t)
+		v := fanout.NewViewer(server, l)
+		v.Begin = l.Append(true, nil)
+		c.wg.Go(func() { _ = s.Serve(v) })
+		c.wg.Go(func() { c.count(client) })
+	}
+	t.Cleanup(func() {
+		l.End(errOver)
+		c.wg.Wait()
+	})
+	return c
+}
+
+func (c *crowd) count(conn net.Conn) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := conn.Read(buf)
+		c.read.Add(int64(n))
+		if err != nil {
+			return
+		}
+	}
+}
+
+// await waits until that many bytes were read in all.
+func (c *crowd) await(t testing.TB, want int64) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); c.read.Load() < want; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes were read, want %d", c.read.Load(), want)
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestSendingAPacketToAHundredViewersAllocatesNothing(t *testing.T) {
+	const viewers = 100
+	l := newLog(t)
+	c := newCrowd(t, l, viewers)
+	packet := make([]byte, 1000)
+	sent := int64(0)
+	perPacket := testing.AllocsPerRun(100, func() {
+		l.Append(false, packet)
+		sent += viewers * int64(len(packet))
+		c.await(t, sent)
+	})
+	// What is left is the log's own growth and what the runtime keeps for
+	// goroutines that wait for a lock; one allocation for each viewer would
+	// make a hundred.
+	if perPacket/viewers >= 0.25 {
+		t.Errorf("%v allocations per packet for %d viewers", perPacket, viewers)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, parked := range []int{0, 10, 10_000} {
+		b.Run(fmt.Sprintf("parked=%d", parked), func(b *testing.B) {
+			l := newLog(b)
+			s := newSweeper(b, time.Hour)
+			var wg sync.WaitGroup
+			for range parked {
+				// They wait for a key position that never comes.
+				server, client := net.Pipe()
+				b.Cleanup(func() { client.Close() })
+				wg.Go(func() { _ = s.Serve(fanout.NewViewer(server, l)) })
+			}
+			packet := make([]byte, 1000)
+			b.ReportAllocs()
+			for b.Loop() {
+				l.Append(false, packet)
+			}
+			b.StopTimer()
+			l.End(errors.New("over"))
+			wg.Wait()
+		})
+	}
+}
+
+func BenchmarkDeliver(b *testing.B) {
+	for _, viewers := range []int{1, 100} {
+		b.Run(fmt.Sprintf("viewers=%d", viewers), func(b *testing.B) {
+			l := newLog(b)
+			c := newCrowd(b, l, viewers)
+			packet := make([]byte, 1000)
+			sent := int64(0)
+			b.SetBytes(int64(viewers * len(packet)))
+			b.ReportAllocs()
+			for b.Loop() {
+				l.Append(false, packet)
+				sent += int64(viewers * len(packet))
+				c.await(b, sent)
+			}
+		})
+	}
+}

@@ -1,0 +1,89 @@
+package httpflv
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+func masked(f ws.Frame) []byte { return ws.MustCompileFrame(ws.MaskFrame(f)) }
+
+func TestAPeerIsPingedAndGivenUp(t *testing.T) {
+	p := newPeer(nil)
+	now := time.Now()
+	if out, err := p.Tick(now.Add(pingEvery / 2)); len(out) > 0 || err != nil {
+		t.Errorf("a fresh peer: %x, %v", out, err)
+	}
+	if out, err := p.Tick(now.Add(pingEvery + time.Second)); len(out) == 0 || out[0] != 0x89 || err != nil {
+		t.Errorf("after %v: %x, %v; want a ping", pingEvery, out, err)
+	}
+	if _, err := p.Tick(now.Add(pongTimeout + time.Second)); !errors.Is(err, errSilent) {
+		t.Errorf("after %v of silence: %v", pongTimeout, err)
+	}
+}
+
+func TestAPeerHearsFramesInPieces(t *testing.T) {
+	in := append(masked(ws.NewPongFrame(nil)), masked(ws.NewTextFrame([]byte("hello")))...)
+	in = append(in, masked(ws.NewPingFrame([]byte("abc")))...)
+	p := newPeer(nil)
+	var out []byte
+	for _, b := range in {
+		reply, err := p.Input([]byte{b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, reply...)
+	}
+	if want := ws.MustCompileFrame(ws.NewPongFrame([]byte("abc"))); string(out) != string(want) {
+		t.Errorf("the reply is %x, want %x", out, want)
+	}
+}
+
+func TestAPeerEndsOnBadFrames(t *testing.T) {
+	for name, tc := range map[string]struct {
+		in   []byte
+		want error
+	}{
+		"goodbye":             {masked(ws.NewCloseFrame(nil)), errClosed},
+		"not masked":          {ws.MustCompileFrame(ws.NewPingFrame(nil)), errProtocol},
+		"a huge message":      {[]byte{0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}, errProtocol},
+		"a negative length":   {[]byte{0x82, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}, errProtocol},
+		"reserved bits":       {[]byte{0xf2, 0x80, 1, 2, 3, 4}, errProtocol},
+		"a long ping":         {masked(ws.NewFrame(ws.OpPing, true, make([]byte, 126))), errProtocol},
+		"a ping in fragments": {masked(ws.NewFrame(ws.OpPing, false, nil)), errProtocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := newPeer(nil).Input(tc.in); !errors.Is(err, tc.want) {
+				t.Errorf("Input(%x) = %v, want %v", tc.in, err, tc.want)
+			}
+			if _, err := newPeer(tc.in).Tick(time.Now()); !errors.Is(err, tc.want) {
+				t.Errorf("the same sent early: %v, want %v", err, tc.want)
+			}
+		})
+	}
+}
+
+func FuzzPeer(f *testing.F) {
+	f.Add(masked(ws.NewPongFrame(nil)))
+	f.Add(masked(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye"))))
+	f.Add([]byte{0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		whole, pieces := &peer{}, &peer{}
+		want, wantErr := whole.Input(b)
+		var got []byte
+		var err error
+		for i := 0; i < len(b) && err == nil; i++ {
+			var out []byte
+			out, err = pieces.Input(b[i : i+1])
+			got = append(got, out...)
+		}
+		if string(got) != string(want) || (err == nil) != (wantErr == nil) {
+			t.Errorf("in pieces %x, %v; at once %x, %v", got, err, want, wantErr)
+		}
+		if len(whole.buf) > maxMessage+ws.MaxHeaderSize {
+			t.Errorf("%d bytes are kept", len(whole.buf))
+		}
+	})
+}
