@@ -25,12 +25,18 @@ type Server struct {
 // further arguments. It has to end cleanly when the test does.
 func Start(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := Launch(tb, tb.TempDir(), args...)
+	return StartIn(tb, tb.TempDir(), args...)
+}
+
+// StartIn is [Start] in a given folder.
+func StartIn(tb testing.TB, dir string, args ...string) *Server {
+	tb.Helper()
+	s := Launch(tb, dir, args...)
 	s.HTTP, s.RTMP = s.address(tb, "http"), s.address(tb, "rtmp")
 	return s
 }
 
-// Launch is [Start] in a given folder, for a server that may not come up: its
+// Launch is [StartIn] for a server that may not come up: its
 // addresses stay empty.
 func Launch(tb testing.TB, dir string, args ...string) *Server {
 	tb.Helper()
