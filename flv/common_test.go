@@ -1,0 +1,94 @@
+package flv_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sluice/flv"
+)
+
+const mediaDir = "../testdata/media"
+
+// fixture returns a file of the media that all packages share.
+func fixture(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(mediaDir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// readAll returns the tags of a file and the error that ended it, nil for its end.
+func readAll(r io.Reader) (flv.Header, []flv.Tag, error) {
+	rd := flv.NewReader(r)
+	h, err := rd.Header()
+	if err != nil {
+		return h, nil, err
+	}
+	var tags []flv.Tag
+	for {
+		tag, err := rd.Next()
+		if errors.Is(err, io.EOF) {
+			return h, tags, nil
+		}
+		if err != nil {
+			return h, tags, err
+		}
+		tags = append(tags, tag)
+	}
+}
+
+// mustRead returns the tags of a file that has to be whole.
+func mustRead(t testing.TB, file []byte) (flv.Header, []flv.Tag) {
+	t.Helper()
+	h, tags, err := readAll(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, tags
+}
+
+// mux writes tags as a file.
+func mux(t testing.TB, h flv.Header, tags []flv.Tag) []byte {
+	t.Helper()
+	b := flv.AppendHeader(nil, h.Audio, h.Video)
+	for _, tag := range tags {
+		var err error
+		if b, err = flv.AppendTag(b, tag.Type, tag.DTS, tag.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// unhex decodes hexadecimal with spaces.
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// count returns the number of script, audio and video tags.
+func count(tags []flv.Tag) (script, audio, video int) {
+	for _, tag := range tags {
+		switch tag.Type {
+		case flv.TagScript:
+			script++
+		case flv.TagAudio:
+			audio++
+		case flv.TagVideo:
+			video++
+		}
+	}
+	return script, audio, video
+}
