@@ -48,7 +48,8 @@ func (m *Mux) Handle(scope auth.Scope, path string, h http.Handler) {
 	m.routes = slices.Insert(m.routes, at, route{scope, path, h})
 }
 
-// ServeHTTP answers a request. A panic of the handler costs this connection
+// ServeHTTP answers a request. Pages of any origin may read the answers of
+// routes of scope Public and Play. A panic of the handler costs this connection
 // alone.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
@@ -69,6 +70,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if err := m.guard.Check(r, rt.scope); err != nil {
 			refuse(w, err)
 			return
+		}
+		if rt.scope != auth.Control {
+			CORS(w, r)
 		}
 		rt.handler.ServeHTTP(w, r)
 		return
@@ -92,7 +96,8 @@ func refuse(w http.ResponseWriter, err error) {
 }
 
 // Methods maps methods to handlers. HEAD falls back to GET. OPTIONS is
-// answered by itself, other methods by 405.
+// answered by itself, for pages of other origins too where they may read the
+// answers, and other methods by 405.
 type Methods map[string]http.HandlerFunc
 
 // ServeHTTP implements [http.Handler].
@@ -105,8 +110,7 @@ func (m Methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case h != nil:
 		h(w, r)
 	case r.Method == http.MethodOptions:
-		w.Header().Set("Allow", m.allow())
-		w.WriteHeader(http.StatusNoContent)
+		Options(w, m.allow())
 	default:
 		MethodNotAllowed(w, m.allow())
 	}
@@ -124,6 +128,18 @@ func (m Methods) allow() string {
 	return strings.Join(names, ", ")
 }
 
+// Options answers OPTIONS with the methods that are allowed.
+func Options(w http.ResponseWriter, allow string) {
+	h := w.Header()
+	h.Set("Allow", allow)
+	if h.Get("Access-Control-Allow-Origin") != "" {
+		h.Set("Access-Control-Allow-Methods", allow)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Range, Cache-Control")
+		h.Set("Access-Control-Max-Age", "86400")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // MethodNotAllowed answers 405 with the methods that are allowed.
 func MethodNotAllowed(w http.ResponseWriter, allow string) {
 	p := NewProblem(http.StatusMethodNotAllowed, "allowed here: "+allow)
@@ -131,8 +147,8 @@ func MethodNotAllowed(w http.ResponseWriter, allow string) {
 	Error(w, p)
 }
 
-// CORS lets pages of any origin read the answer: for routes of scope Public
-// and Play. Expose names the headers that scripts may read.
+// CORS lets pages of any origin read the answer. The [Mux] does so for routes
+// of scope Public and Play; expose names the headers that scripts may read.
 func CORS(w http.ResponseWriter, _ *http.Request, expose ...string) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")

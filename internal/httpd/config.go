@@ -1,0 +1,82 @@
+package httpd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"sluice/internal/conf"
+)
+
+// Config is the section "http".
+type Config struct {
+	_              struct{}    `doc:"The one HTTP port: viewers, recordings, the page and health."`
+	Listen         string      `yaml:"listen" doc:"Address to listen on, host:port. Without a host it is all addresses of the machine, port 0 is any free one."`
+	Token          conf.Secret `yaml:"token" doc:"Token for control calls (Authorization: Bearer …). Without one they are allowed from this machine only."`
+	TokenFile      string      `yaml:"token_file" doc:"File that the token is read from at start, in place of token."`
+	MaxConnections int         `yaml:"max_connections" doc:"How many connections may be open at a time, viewers that are watching not counted; one more is answered 503."`
+}
+
+// DefaultConfig returns the section's defaults.
+func DefaultConfig() Config { return Config{Listen: ":8080", MaxConnections: 10_000} }
+
+// maxToken bounds the token, and so what is read of its file.
+const maxToken = 4096
+
+// Validate reports all mistakes at once.
+func (c Config) Validate() error {
+	var errs []error
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("listen: %q is not host:port, such as :8080 or 127.0.0.1:8080", c.Listen))
+	}
+	if c.Token != "" && c.TokenFile != "" {
+		errs = append(errs, errors.New("token_file: set either token or token_file"))
+	}
+	if err := checkToken(string(c.Token)); err != nil {
+		errs = append(errs, fmt.Errorf("token: %w", err))
+	}
+	if c.MaxConnections < 1 {
+		errs = append(errs, errors.New("max_connections: must be positive"))
+	}
+	return errors.Join(errs...)
+}
+
+// token returns the token in force.
+func (c Config) token() (string, error) {
+	if c.TokenFile == "" {
+		return string(c.Token), nil
+	}
+	f, err := os.Open(c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("http.token_file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+64)) // some of it may be white space
+	if err != nil {
+		return "", fmt.Errorf("http.token_file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", fmt.Errorf("http.token_file: %s is empty", c.TokenFile)
+	}
+	if err := checkToken(token); err != nil {
+		return "", fmt.Errorf("http.token_file: %s: %w", c.TokenFile, err)
+	}
+	return token, nil
+}
+
+// checkToken tells whether a token can stand in a header.
+func checkToken(token string) error {
+	for _, r := range token {
+		if r <= ' ' || r > '~' {
+			return errors.New("has spaces or characters other than ASCII, which cannot be sent in a header")
+		}
+	}
+	if len(token) > maxToken {
+		return fmt.Errorf("longer than %d characters", maxToken)
+	}
+	return nil
+}

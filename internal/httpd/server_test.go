@@ -1,0 +1,410 @@
+package httpd_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sluice/internal/auth"
+	"sluice/internal/conf"
+	"sluice/internal/httpd"
+)
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// running is a server that a test started.
+type running struct {
+	*httpd.Server
+
+	log  *lines
+	stop func() error // ends it and waits
+}
+
+// start serves on a free port what routes add.
+func start(t *testing.T, cfg httpd.Config, routes func(*httpd.Mux)) running {
+	t.Helper()
+	log := &lines{}
+	cfg.Listen = "127.0.0.1:0"
+	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if routes != nil {
+		routes(s.Mux())
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	stop := sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return running{s, log, stop}
+}
+
+// talk sends raw bytes and returns the answer, with its body read.
+func talk(t *testing.T, addr, request string) (*http.Response, string) {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	return answer(t, c)
+}
+
+func answer(t *testing.T, c net.Conn) (*http.Response, string) {
+	t.Helper()
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, string(b)
+}
+
+func get(t *testing.T, addr, path string) (*http.Response, string) {
+	t.Helper()
+	return talk(t, addr, "GET "+path+" HTTP/1.1\r\nHost: "+addr+"\r\nConnection: close\r\n\r\n")
+}
+
+func TestHealthAndReadinessAreOpenToEverybody(t *testing.T) {
+	t.Parallel()
+	cfg := httpd.DefaultConfig()
+	cfg.Token = "sesame"
+	s := start(t, cfg, nil)
+	for path, want := range map[string]string{"/healthz": `{"status":"ok"}`, "/readyz": `{"status":"ready"}`} {
+		r, body := get(t, s.Addr(), path)
+		if r.StatusCode != http.StatusOK || strings.TrimSpace(body) != want || r.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+		}
+	}
+	if r, _ := talk(t, s.Addr(), "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"); r.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST is answered %d", r.StatusCode)
+	}
+	if r, _ := talk(t, s.Addr(), "OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); r.StatusCode != http.StatusNotFound ||
+		r.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("OPTIONS * is answered %d %v", r.StatusCode, r.Header)
+	}
+}
+
+func TestAPortInUseNamesTheKey(t *testing.T) {
+	t.Parallel()
+	s := start(t, httpd.DefaultConfig(), nil)
+	cfg := httpd.DefaultConfig()
+	cfg.Listen = s.Addr()
+	_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, httpd.ErrListen) || !strings.HasPrefix(err.Error(), "http.listen: ") || !strings.Contains(err.Error(), s.Addr()) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestTheRawPathReachesTheHandlerWithoutARedirect(t *testing.T) {
+	t.Parallel()
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) { m.Handle(auth.Play, "/flv/", echo("flv")) })
+	for _, path := range []string{"/flv/../a", "/flv/%2e%2e/a", "/flv//a", "/flv/./a"} {
+		r, body := get(t, s.Addr(), path)
+		if r.StatusCode != http.StatusOK || body != "flv "+path {
+			t.Errorf("%s: %d %q", path, r.StatusCode, body)
+		}
+	}
+}
+
+func TestAPanicCostsOneConnection(t *testing.T) {
+	t.Parallel()
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) {
+		m.Handle(auth.Public, "/panic", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("the sky falls") }))
+		m.Handle(auth.Public, "/abort", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	})
+	for _, path := range []string{"/panic", "/abort"} {
+		c, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
+		if b, err := io.ReadAll(c); len(b) > 0 {
+			t.Errorf("%s is answered %q, %v", path, b, err)
+		}
+		c.Close()
+	}
+	if r, _ := get(t, s.Addr(), "/healthz"); r.StatusCode != http.StatusOK {
+		t.Errorf("afterwards the server answers %d", r.StatusCode)
+	}
+	if log := s.log.String(); strings.Count(log, "recovered from a panic") != 1 || !strings.Contains(log, "the sky falls") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+func TestAConnectionBeyondTheLimitIsTold(t *testing.T) {
+	t.Parallel()
+	cfg := httpd.DefaultConfig()
+	cfg.MaxConnections = 1
+	s := start(t, cfg, nil)
+	first, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(first, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if r, _ := answer(t, first); r.StatusCode != http.StatusOK {
+		t.Fatalf("the first connection is answered %d", r.StatusCode)
+	}
+
+	second, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, body := answer(t, second)
+	if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "http.max_connections") ||
+		r.Header.Get("Content-Type") != "application/problem+json" || r.Header.Get("Retry-After") == "" {
+		t.Errorf("the second connection is answered %d %v %s", r.StatusCode, r.Header, body)
+	}
+	second.Close()
+
+	first.Close()
+	for {
+		if r, _ := get(t, s.Addr(), "/healthz"); r.StatusCode == http.StatusOK {
+			break // the place of the first is free
+		}
+	}
+}
+
+func TestAHijackedConnectionIsTheSocketItselfAndDoesNotCount(t *testing.T) {
+	t.Parallel()
+	cfg := httpd.DefaultConfig()
+	cfg.MaxConnections = 1
+	taken := make(chan net.Conn, 1)
+	s := start(t, cfg, func(m *httpd.Mux) {
+		m.Handle(auth.Play, "/take", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			taken <- c
+		}))
+	})
+	client, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	fmt.Fprint(client, "GET /take HTTP/1.1\r\nHost: x\r\n\r\n")
+	c := <-taken
+	if _, ok := c.(*net.TCPConn); !ok {
+		t.Errorf("the module gets a %T", c)
+	}
+	if r, _ := get(t, s.Addr(), "/healthz"); r.StatusCode != http.StatusOK {
+		t.Errorf("another connection is answered %d", r.StatusCode)
+	}
+
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(c, "still here"); err != nil {
+		t.Errorf("shutting down took the connection from the module: %v", err)
+	}
+	c.Close()
+}
+
+func TestShuttingDownLetsAnswersOutAndEndsTheContextsOfRequests(t *testing.T) {
+	t.Parallel()
+	entered := make(chan struct{})
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) {
+		m.Handle(auth.Play, "/wait", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-r.Context().Done()
+			fmt.Fprint(w, "goodbye")
+		}))
+	})
+	c, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, body := answer(t, c); body != "goodbye" {
+		t.Errorf("the answer is %q", body)
+	}
+	if c, err := net.Dial("tcp", s.Addr()); err == nil {
+		c.Close()
+		t.Error("the port is still open")
+	}
+}
+
+func TestADrainingServerIsNotReady(t *testing.T) {
+	t.Parallel()
+	var mux *httpd.Mux
+	var code int
+	entered := make(chan struct{})
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) {
+		mux = m
+		m.Handle(auth.Play, "/wait", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-r.Context().Done()
+			for code != http.StatusServiceUnavailable && !t.Failed() {
+				code = ask(mux, http.MethodGet, "/readyz").Code
+			}
+		}))
+	})
+	c, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if code != http.StatusServiceUnavailable {
+		t.Errorf("while it drains /readyz says %d", code)
+	}
+	if code := ask(mux, http.MethodGet, "/healthz").Code; code != http.StatusOK {
+		t.Errorf("while it drains /healthz says %d", code)
+	}
+}
+
+func TestAServerThatNeverRanFreesItsPort(t *testing.T) {
+	t.Parallel()
+	cfg := httpd.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestComplaintsOfTheServerAreOneLineASecond(t *testing.T) {
+	t.Parallel()
+	s := start(t, httpd.DefaultConfig(), nil)
+	for range 50 {
+		if r, _ := talk(t, s.Addr(), "NOT HTTP AT ALL\r\n\r\n"); r.StatusCode != http.StatusBadRequest {
+			t.Fatalf("answered %d", r.StatusCode)
+		}
+	}
+	if n := strings.Count(s.log.String(), "\n"); n > 2 {
+		t.Errorf("%d lines:\n%s", n, s.log)
+	}
+}
+
+func TestABodyIsBounded(t *testing.T) {
+	t.Parallel()
+	var read error
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) {
+		m.Handle(auth.Public, "/post", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, read = io.ReadAll(r.Body) }))
+	})
+	talk(t, s.Addr(), "POST /post HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n"+strings.Repeat("x", 2_000_000))
+	var tooLarge *http.MaxBytesError
+	if !errors.As(read, &tooLarge) {
+		t.Errorf("reading the body gives %v", read)
+	}
+}
+
+func TestTheTokenMayStandInAFile(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	cfg := httpd.DefaultConfig()
+	cfg.TokenFile = file
+	for content, want := range map[string]string{
+		"": "is empty", " \n": "is empty", "two words": "has spaces", strings.Repeat("x", 9000): "longer than",
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.HasPrefix(err.Error(), "http.token_file: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.20q gives %v", content, err)
+		}
+	}
+	if err := os.WriteFile(file, []byte("\n sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, cfg, func(m *httpd.Mux) { m.Handle(auth.Control, "/api", echo("api")) })
+	for token, want := range map[string]int{"sesame": http.StatusOK, "": http.StatusUnauthorized, "wrong": http.StatusUnauthorized} {
+		r, _ := talk(t, s.Addr(), "GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer "+token+"\r\n\r\n")
+		if r.StatusCode != want {
+			t.Errorf("with the token %q the answer is %d, want %d", token, r.StatusCode, want)
+		}
+	}
+	if !s.HasToken() {
+		t.Error("the server says that it has no token")
+	}
+	cfg.TokenFile += ".missing"
+	if _, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file gives %v", err)
+	}
+}
+
+func TestTheSectionReportsAllItsMistakes(t *testing.T) {
+	t.Parallel()
+	if err := httpd.DefaultConfig().Validate(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	err := httpd.Config{Listen: "8080", Token: "two words", TokenFile: "x"}.Validate()
+	for _, want := range []string{`listen: "8080" is not host:port`, "token_file: set either", "token: has spaces", "max_connections: must be positive"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in %v", want, err)
+		}
+	}
+	if err := (httpd.Config{Listen: ":1", Token: conf.Secret(strings.Repeat("x", 5000)), MaxConnections: 1}).Validate(); err == nil {
+		t.Error("a token of 5000 characters is taken")
+	}
+	if strings.Contains(err.Error(), "two words") {
+		t.Error("the error shows the token")
+	}
+}
