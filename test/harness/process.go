@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,7 +86,7 @@ func (p *Process) Lines() []string {
 func (p *Process) snapshot() ([]string, <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lines[:len(p.lines):len(p.lines)], p.more
+	return slices.Clip(p.lines), p.more
 }
 
 // Output returns what the program has written so far as one text.

@@ -109,11 +109,11 @@ func (s *Server) End(tb testing.TB) int {
 // name, value …, and returns the answer's status and body.
 func (s *Server) Call(tb testing.TB, method, path string, header ...string) (int, string) {
 	tb.Helper()
-	answer, body := s.Request(tb, method, path, header...)
+	answer, body := s.Request(tb, method, path, header...) //nolint:bodyclose // Request does
 	return answer.StatusCode, body
 }
 
-// Request is [Server.Call] with the whole answer.
+// Request is [Server.Call] with the whole answer, whose body is closed.
 func (s *Server) Request(tb testing.TB, method, path string, header ...string) (*http.Response, string) {
 	tb.Helper()
 	r, err := http.NewRequestWithContext(tb.Context(), method, "http://"+s.HTTP+path, http.NoBody)

@@ -72,10 +72,10 @@ func inOrder(last map[media.Kind]time.Duration, tag flv.Tag) error {
 	return nil
 }
 
-func (w *Witness) state() (tags int, err error, more <-chan struct{}) { //nolint:revive // the error is a fact, not an outcome
+func (w *Witness) state() (tags int, more <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tags, w.err, w.more
+	return w.tags, w.more, w.err
 }
 
 // Undisturbed waits for tags that come from now on: some that may be under
@@ -84,9 +84,9 @@ func (w *Witness) Undisturbed(tb testing.TB) {
 	tb.Helper()
 	const enough = 30 // well over what one write carries
 	bound := time.After(Patience)
-	start, _, _ := w.state()
+	start, _, _ := w.state() // an error comes up below
 	for {
-		tags, err, more := w.state()
+		tags, more, err := w.state()
 		if err != nil {
 			tb.Fatalf("the witness was disturbed behind %d tags: %v", tags, err)
 		}
@@ -106,7 +106,7 @@ func (w *Witness) Ended(tb testing.TB) {
 	tb.Helper()
 	bound := time.After(Patience)
 	for {
-		tags, err, more := w.state()
+		tags, more, err := w.state()
 		if errors.Is(err, io.EOF) {
 			return
 		}
