@@ -175,3 +175,18 @@ func Output(tb testing.TB, env []string, name string, args ...string) string {
 	}
 	return p.Output()
 }
+
+// Eventually waits for what nobody announces.
+func Eventually(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	bound := time.After(Patience)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-bound:
+			tb.Fatalf("it never happens that %s", what)
+		}
+	}
+}
