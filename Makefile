@@ -1,7 +1,7 @@
 # Everything that people and CI do here; `make` alone lists the targets.
 export CGO_ENABLED := 0
 BIN   := tools/bin
-STAMP := web/node_modules/.built
+PAGE  := internal/console/dist/index.html
 
 .PHONY: help run build test lint e2e fuzz web docs deps tools
 
@@ -34,10 +34,9 @@ fuzz: ## every fuzz target for FUZZTIME=30s
 	sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir name; do echo "$$dir $$name"; \
 	go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
 
-web: $(STAMP) ## the console's page, bundled into internal/console/dist
-$(STAMP): web/node_modules $(shell find web -name node_modules -prune -o -type f -print)
+web: $(PAGE) ## the console's page, bundled into internal/console/dist
+$(PAGE): web/node_modules $(shell find web -name node_modules -prune -o -type f -print)
 	npm --prefix web run build
-	@touch $@
 web/node_modules: web/package-lock.json
 	npm --prefix web ci --no-audit --no-fund
 	@touch $@
