@@ -1,0 +1,171 @@
+package rtmp_test
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"testing/iotest"
+
+	"sluice/rtmp"
+)
+
+func TestCase034RandomBytesDoNoHarm(t *testing.T) {
+	t.Parallel()
+	inputs := 1_000_000
+	if testing.Short() {
+		inputs = 20_000
+	}
+	var (
+		seeds = fuzzSeeds(t)
+		rng   = rand.New(rand.NewPCG(34, 0))
+		b     = make([]byte, 0, 512)
+		in    bytes.Reader
+		buf   = bufio.NewReaderSize(&in, 64)
+	)
+	for range inputs {
+		b = randomInput(rng, seeds, b[:0])
+		in.Reset(b)
+		buf.Reset(&in)
+		r := rtmp.NewReader(buf)
+		messages := 0
+		for {
+			m, err := r.Next()
+			if err != nil {
+				break
+			}
+			messages += 1 + len(m.Body)
+		}
+		if messages > 2*len(b) || r.Received() > uint64(len(b)) {
+			t.Fatalf("%d bytes of messages and %d received of %x", messages, r.Received(), b)
+		}
+	}
+}
+
+// randomInput appends either noise or a real beginning with a few bytes changed.
+func randomInput(rng *rand.Rand, seeds [][]byte, b []byte) []byte {
+	const longest = 256
+	if rng.IntN(4) == 0 {
+		for range rng.IntN(longest) {
+			b = append(b, byte(rng.Uint32()))
+		}
+		return b
+	}
+	seed := seeds[rng.IntN(len(seeds))]
+	from := rng.IntN(max(1, len(seed)-longest))
+	if rng.IntN(2) == 0 {
+		from = 0
+	}
+	b = append(b, seed[from:min(len(seed), from+longest)]...)
+	for range rng.IntN(4) {
+		b[rng.IntN(len(b))] = byte(rng.Uint32())
+	}
+	return b
+}
+
+// fuzzSeeds returns the cases and the beginnings of the captures.
+func fuzzSeeds(t testing.TB) [][]byte {
+	t.Helper()
+	var seeds [][]byte
+	for _, tc := range chunkCases() {
+		seeds = append(seeds, tc.wire)
+	}
+	for _, name := range captures(t) {
+		seeds = append(seeds, capture(t, name)[handshakeLen:][:2048])
+	}
+	return seeds
+}
+
+// FuzzChunkReader reads whatever comes: within the memory that the bytes are
+// worth, the same in whatever pieces they arrive, and so that the messages
+// can be written and read again.
+func FuzzChunkReader(f *testing.F) {
+	for _, seed := range fuzzSeeds(f) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		const (
+			fixed   = 64*(16<<10) + 64<<10 // a first piece for each chunk stream, and the reader
+			perByte = 256                  // small messages: their structs in a growing slice
+		)
+		var (
+			ms  []rtmp.Message
+			err error
+		)
+		if size := allocated(func() { ms, err = readBytes(b) }); size > fixed+perByte*uint64(len(b)) {
+			t.Fatalf("%d bytes of input cost %d bytes", len(b), size)
+		}
+		again, err2 := read(rtmp.NewReader(bufio.NewReaderSize(iotest.OneByteReader(bytes.NewReader(b)), 16)))
+		if d := sameMessages(ms, again); d != "" {
+			t.Fatalf("byte by byte the messages differ:\n%s", d)
+		}
+		if got := err2.Error(); err != nil && got != err.Error() {
+			t.Fatalf("byte by byte the error is %v, not %v", got, err)
+		}
+		roundTrip(t, ms)
+	})
+}
+
+// roundTrip writes messages and reads them again. A message that changes the
+// chunk size is understood by the writer too.
+func roundTrip(t *testing.T, ms []rtmp.Message) {
+	t.Helper()
+	var out bytes.Buffer
+	w := rtmp.NewWriter(&out)
+	for _, m := range ms {
+		if err := w.Write(m); err != nil {
+			t.Fatalf("writing what was read: %v", err)
+		}
+	}
+	if got, err := readBytes(out.Bytes()); err != nil || sameMessages(ms, got) != "" {
+		t.Fatalf("reading what was written: %v\n%s", err, sameMessages(ms, got))
+	}
+}
+
+// FuzzAggregate takes aggregates apart and puts them together again.
+func FuzzAggregate(f *testing.F) {
+	f.Add(uint32(1000), wire(partAudio, partVideo))
+	f.Add(uint32(0xffffffff), wire(partVideo, partAudio, "12 000001 000000 01 000000 05 0000000c"))
+	f.Add(uint32(0), wire("16 000000 000000 00 000000 0000000b"))
+	f.Fuzz(func(t *testing.T, timestamp uint32, b []byte) {
+		m := aggregate(b)
+		m.Timestamp = timestamp
+		ms, _ := rtmp.ParseAggregate(m) // what precedes an error counts too
+		if len(ms) == 0 {
+			return
+		}
+		var body []byte
+		for _, part := range ms {
+			var err error
+			if body, err = rtmp.AppendAggregated(body, part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m.Timestamp, m.Body = ms[0].Timestamp, body
+		again, err := rtmp.ParseAggregate(m)
+		if err != nil || sameMessages(ms, again) != "" {
+			t.Fatalf("a round trip ends with %v:\n%s", err, sameMessages(ms, again))
+		}
+	})
+}
+
+// FuzzServerHandshake never fails but by what the peer leaves out.
+func FuzzServerHandshake(f *testing.F) {
+	for _, name := range captures(f) {
+		f.Add(capture(f, name)[:handshakeLen])
+	}
+	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var w writes
+		in := bufio.NewReader(bytes.NewReader(b))
+		err := rtmp.ServerHandshake(in, &w, 0, noise(1))
+		if complete := len(b) >= handshakeLen && b[0] == 3; (err == nil) != complete {
+			t.Fatalf("%d bytes that begin with %.1x: %v", len(b), b, err)
+		}
+		rest, _ := io.ReadAll(in) // bytes.Reader does not fail
+		if err == nil && !bytes.Equal(rest, b[handshakeLen:]) {
+			t.Fatalf("%d bytes behind the handshake are %d", len(b)-handshakeLen, len(rest))
+		}
+	})
+}
