@@ -44,11 +44,11 @@ var values = map[string]struct {
 }
 
 // bytesOf decodes hexadecimal with spaces.
-func bytesOf(t testing.TB, s string) []byte {
-	t.Helper()
+func bytesOf(tb testing.TB, s string) []byte {
+	tb.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -71,10 +71,10 @@ func (c *recorder) put(format uint8, m rtmp.Message) {
 // shifted returns the capture of an encoder whose clock began long before:
 // the configurations are at 0, all else is later by the given time. The first
 // audio and the first video frame come by an extended delta.
-func shifted(t testing.TB, by uint32, omit bool) *recorder {
-	t.Helper()
-	from := capture(t, "rtmp_c2s_ffmpeg51_pub_chunk128")
-	ms, rows, _ := replay(t, bytes.NewReader(from))
+func shifted(tb testing.TB, by uint32, omit bool) *recorder {
+	tb.Helper()
+	from := capture(tb, "rtmp_c2s_ffmpeg51_pub_chunk128")
+	ms, rows, _ := replay(tb, bytes.NewReader(from))
 	c := newRecorder(from[:handshakeLen])
 	c.omit = omit
 	for i, m := range ms {
@@ -91,18 +91,18 @@ func shifted(t testing.TB, by uint32, omit bool) *recorder {
 
 // obsLike returns what OBS sends, after the source of its librtmp, with the
 // media of a real capture.
-func obsLike(t testing.TB) *recorder {
-	t.Helper()
+func obsLike(tb testing.TB) *recorder {
+	tb.Helper()
 	simple := make([]byte, handshakeLen) // version 0; C2 repeats S1, of which nobody knows
 	simple[0] = 3
 	if _, err := io.ReadFull(noise(37), simple[9:1+blockLen]); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := newRecorder(simple)
 	command := func(format uint8, on, in uint32, args ...any) {
 		b, err := amf0.AppendAll(nil, args...)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		c.put(format, rtmp.Message{Type: rtmp.TypeCommand, ChunkStream: on, StreamID: in, Body: b})
 	}
@@ -122,7 +122,7 @@ func obsLike(t testing.TB) *recorder {
 	command(1, 3, 0, "FCPublish", 3, nil, name)
 	command(1, 3, 0, "createStream", 4, nil)
 	command(0, 4, 1, "publish", 5, nil, name, "live")
-	obsMedia(t, c)
+	obsMedia(tb, c)
 	command(1, 3, 0, "FCUnpublish", 6, nil, name)
 	command(1, 3, 0, "deleteStream", 7, nil, 1)
 	return c
@@ -131,8 +131,8 @@ func obsLike(t testing.TB) *recorder {
 // obsMedia writes metadata and media in OBS's order: everything on chunk
 // stream 4, the audio configuration first, and a video frame that overtakes
 // an audio frame, so that time goes back once.
-func obsMedia(t testing.TB, c *recorder) {
-	t.Helper()
+func obsMedia(tb testing.TB, c *recorder) {
+	tb.Helper()
 	b, err := amf0.AppendAll(nil, "@setDataFrame", "onMetaData", amf0.ECMAArray{
 		{Key: "duration", Value: 0}, {Key: "fileSize", Value: 0}, {Key: "width", Value: 320}, {Key: "height", Value: 180},
 		{Key: "videocodecid", Value: 7}, {Key: "videodatarate", Value: 250}, {Key: "framerate", Value: 25},
@@ -142,11 +142,11 @@ func obsMedia(t testing.TB, c *recorder) {
 		{Key: "5.1", Value: false}, {Key: "7.1", Value: false}, {Key: "encoder", Value: "obs-output module"},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.put(0, rtmp.Message{Type: rtmp.TypeData, ChunkStream: 4, StreamID: 1, Body: b})
 
-	all, _, _ := replay(t, bytes.NewReader(capture(t, "rtmp_c2s_ffmpeg51_pub_chunk128")))
+	all, _, _ := replay(tb, bytes.NewReader(capture(tb, "rtmp_c2s_ffmpeg51_pub_chunk128")))
 	var ms []rtmp.Message
 	for _, m := range all {
 		endOfSequence := m.Type == rtmp.TypeVideo && m.Body[1] == 2
@@ -168,12 +168,12 @@ func obsMedia(t testing.TB, c *recorder) {
 	}
 }
 
-func synthetic(t testing.TB) map[string]*recorder {
-	t.Helper()
+func synthetic(tb testing.TB) map[string]*recorder {
+	tb.Helper()
 	return map[string]*recorder{
-		"rtmp_c2s_synthetic_extts":      shifted(t, 20_000_000, false),
-		"rtmp_c2s_synthetic_tsnear2e31": shifted(t, 2_147_483_200, false),
-		"rtmp_c2s_obslike_synthetic":    obsLike(t),
+		"rtmp_c2s_synthetic_extts":      shifted(tb, 20_000_000, false),
+		"rtmp_c2s_synthetic_tsnear2e31": shifted(tb, 2_147_483_200, false),
+		"rtmp_c2s_obslike_synthetic":    obsLike(tb),
 	}
 }
 

@@ -46,11 +46,11 @@ func rowOf(m rtmp.Message, at int, t rtmp.Trace) row {
 }
 
 // captures returns the names of all captures.
-func captures(t testing.TB) []string {
-	t.Helper()
+func captures(tb testing.TB) []string {
+	tb.Helper()
 	files, err := filepath.Glob("testdata/rtmp_c2s_*.bin")
 	if err != nil || len(files) < 6 {
-		t.Fatalf("%d captures, %v", len(files), err)
+		tb.Fatalf("%d captures, %v", len(files), err)
 	}
 	for i, f := range files {
 		files[i] = filepath.Base(f[:len(f)-len(".bin")])
@@ -59,27 +59,27 @@ func captures(t testing.TB) []string {
 }
 
 // capture returns the bytes of a capture, handshake included.
-func capture(t testing.TB, name string) []byte {
-	t.Helper()
+func capture(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name+".bin"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
 // expected returns the list of a capture's messages.
-func expected(t testing.TB, name string) []row {
-	t.Helper()
+func expected(tb testing.TB, name string) []row {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name+".expect.jsonl"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var rows []row
 	for line := range bytes.Lines(b) {
 		var r row
 		if err := json.Unmarshal(line, &r); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		rows = append(rows, r)
 	}
@@ -87,11 +87,11 @@ func expected(t testing.TB, name string) []row {
 }
 
 // replay reads a whole capture, its handshake too.
-func replay(t testing.TB, in io.Reader) ([]rtmp.Message, []row, rtmp.ReaderStats) {
-	t.Helper()
+func replay(tb testing.TB, in io.Reader) ([]rtmp.Message, []row, rtmp.ReaderStats) {
+	tb.Helper()
 	b := bufio.NewReader(in)
 	if err := rtmp.ServerHandshake(b, io.Discard, 0, noise(1)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var (
 		ms   []rtmp.Message
@@ -104,7 +104,7 @@ func replay(t testing.TB, in io.Reader) ([]rtmp.Message, []row, rtmp.ReaderStats
 			return ms, rows, r.Stats()
 		}
 		if err != nil {
-			t.Fatalf("after %d messages: %v", len(rows), err)
+			tb.Fatalf("after %d messages: %v", len(rows), err)
 		}
 		ms = append(ms, m)
 		rows = append(rows, rowOf(m, handshakeLen+int(r.Trace().Offset), r.Trace()))

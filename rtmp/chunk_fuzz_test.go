@@ -65,14 +65,14 @@ func randomInput(rng *rand.Rand, seeds [][]byte, b []byte) []byte {
 }
 
 // fuzzSeeds returns the cases and the beginnings of the captures.
-func fuzzSeeds(t testing.TB) [][]byte {
-	t.Helper()
+func fuzzSeeds(tb testing.TB) [][]byte {
+	tb.Helper()
 	var seeds [][]byte
 	for _, tc := range chunkCases() {
 		seeds = append(seeds, tc.wire)
 	}
-	for _, name := range captures(t) {
-		seeds = append(seeds, capture(t, name)[handshakeLen:][:2048])
+	for _, name := range captures(tb) {
+		seeds = append(seeds, capture(tb, name)[handshakeLen:][:2048])
 	}
 	return seeds
 }

@@ -49,7 +49,7 @@ func (w *Writer) Write(ms ...Message) error {
 	buf := w.buf[:0]
 	for _, m := range ms {
 		var err error
-		if buf, err = w.append(buf, m); err != nil {
+		if buf, err = w.encode(buf, m); err != nil {
 			w.err = err
 			return err
 		}
@@ -65,7 +65,7 @@ func (w *Writer) Write(ms ...Message) error {
 	return w.err
 }
 
-func (w *Writer) append(b []byte, m Message) ([]byte, error) {
+func (w *Writer) encode(b []byte, m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return b, err
 	}
