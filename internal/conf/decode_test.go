@@ -182,7 +182,7 @@ func TestMistakesOfAllSectionsAndSourcesAreReportedAtOnce(t *testing.T) {
 	src.Env = []string{"SLUICE_WEB_PORT=70000", "SLUICE_FLV_WINDOW=5"}
 	src.Set = []string{"flv.enable=maybe", "web.listen=", "flv", "nothing.here=1", "web.tls.crt=x", "web.max.deeper=1", "=", ".=x"}
 	wantErrors(t, src,
-		`sluice.yaml:2:8: web.max: wants a whole number, this is text`,
+		`sluice.yaml:2:8: web.max: wants a whole number, this is the text "ten"`,
 		`sluice.yaml:4:3: flv.wait: at most 60s`,
 		`sluice.yaml:5:1: frobnicate: unknown section, there are web, flv`,
 		`SLUICE_FLV_WINDOW: flv.window: 5 has no unit: write 5B, 5KiB, 5MiB or 5GiB`,
@@ -254,7 +254,7 @@ func TestWrongTypesSayWhatIsWanted(t *testing.T) {
 		"sluice.yaml:8:12: web.origins: wants a list, such as [a, b], this is text",
 		"sluice.yaml:9:10: web.links: wants a list, such as [a, b], this is a mapping",
 		"sluice.yaml:10:11: web.labels: wants a mapping: keys with values, indented below it, this is a list",
-		"sluice.yaml:12:11: flv.enable: wants true or false, this is text",
+		`sluice.yaml:12:11: flv.enable: wants true or false, this is the text "yes"`,
 		"sluice.yaml:13:12: flv.max_lag: wants text, this is a list",
 		`sluice.yaml:14:9: flv.wait: "true" is no duration: write a number with its unit, such as 10s, 250ms or 1h30m`,
 		"sluice.yaml:15:11: flv.window: 99999999TiB is too large",

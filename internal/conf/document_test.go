@@ -106,7 +106,7 @@ func TestADocumentThatIsNoConfigurationSaysSo(t *testing.T) {
 func TestWindowsLineEndsDoNotMoveThePlaces(t *testing.T) {
 	t.Parallel()
 	wantErrors(t, conf.Source{Doc: []byte("# café\r\nweb:\r\n  max: x\r\n  # é\r\n  labels: {é: a, é: b}\r\n")},
-		"sluice.yaml:3:8: web.max: wants a whole number, this is text",
+		`sluice.yaml:3:8: web.max: wants a whole number, this is the text "x"`,
 		"sluice.yaml:5:18: web.labels.é: stands here twice, first in line 5",
 	)
 }
