@@ -126,9 +126,8 @@ func (v *Viewer) answer(out []byte, err error) {
 // Serve sends v its log until one of the two ends, then closes the connection
 // and returns the reason. It owns the connection.
 func (s *Sweeper) Serve(v *Viewer) error {
-	v.cursor, v.needKey = v.Begin, v.Begin == Next
-	if v.needKey {
-		v.cursor = v.log.position()
+	if v.needKey = v.Begin == Next; !v.needKey {
+		v.cursor = v.Begin
 	}
 	if !v.prepare() {
 		var wg sync.WaitGroup

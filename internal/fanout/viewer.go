@@ -86,9 +86,9 @@ const Next int64 = -1
 const maxControl = 16 << 10
 
 // NewViewer returns a viewer that will send log to conn, which it owns. It
-// begins at the next key position and has no peer.
+// begins at the next key position, as seen from now, and has no peer.
 func NewViewer(conn net.Conn, log *Log) *Viewer {
-	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1)}
+	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1), cursor: log.position()}
 }
 
 // serve writes until the log ends, the connection fails or somebody kicks.
