@@ -7,4 +7,8 @@ import "syscall"
 // prepare finds no direct way to the socket on this system.
 func (*Viewer) prepare() bool { return false }
 
-func peek(syscall.RawConn, []byte) (int, error) { return 0, nil }
+type peeker struct{}
+
+func newPeeker() *peeker { return &peeker{} }
+
+func (*peeker) peek(syscall.RawConn) ([]byte, error) { return nil, nil }

@@ -57,23 +57,36 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 	}
 }
 
-// peek reads what the client has sent, without waiting: n is 0 when there is
-// nothing. The end of the input is io.EOF.
-func peek(raw syscall.RawConn, buf []byte) (n int, err error) {
-	var fail error
-	err = raw.Read(func(fd uintptr) bool {
-		n, _, fail = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
+// peeker reads what clients have sent, without waiting and without allocating.
+type peeker struct {
+	buf  []byte
+	n    int
+	fail error
+	read func(fd uintptr) bool
+}
+
+func newPeeker() *peeker {
+	p := &peeker{buf: make([]byte, 4096)}
+	p.read = func(fd uintptr) bool {
+		p.n, _, p.fail = unix.Recvfrom(int(fd), p.buf, unix.MSG_DONTWAIT)
 		return true
-	})
+	}
+	return p
+}
+
+// peek returns what there is, valid until the next call, nil when there is
+// nothing. The end of the input is io.EOF.
+func (p *peeker) peek(raw syscall.RawConn) ([]byte, error) {
+	err := raw.Read(p.read)
 	switch {
 	case err != nil:
-		return 0, err
-	case errors.Is(fail, unix.EAGAIN), errors.Is(fail, unix.EINTR):
-		return 0, nil
-	case fail != nil:
-		return 0, fail
-	case n <= 0:
-		return 0, io.EOF
+		return nil, err
+	case errors.Is(p.fail, unix.EAGAIN), errors.Is(p.fail, unix.EINTR):
+		return nil, nil
+	case p.fail != nil:
+		return nil, p.fail
+	case p.n <= 0:
+		return nil, io.EOF
 	}
-	return n, nil
+	return p.buf[:p.n], nil
 }

@@ -42,7 +42,7 @@ func NewSweeper(writeTimeout time.Duration) *Sweeper {
 func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
-	buf := make([]byte, 4096)
+	in := newPeeker()
 	var batch []*Viewer
 	for slot := 0; ; slot = (slot + 1) % sweepSlots {
 		select {
@@ -51,7 +51,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case now := <-tick.C:
 			batch = s.batch(batch[:0], slot)
 			for _, v := range batch {
-				s.look(v, now, buf)
+				s.look(v, now, in)
 			}
 			clear(batch)
 		}
@@ -68,7 +68,7 @@ func (s *Sweeper) batch(b []*Viewer, slot int) []*Viewer {
 }
 
 // look visits one viewer.
-func (s *Sweeper) look(v *Viewer, now time.Time, buf []byte) {
+func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 	if since := v.blocked.Load(); since != 0 && now.UnixNano()-since > int64(s.timeout) {
 		v.Kick(ErrStalled)
 		return
@@ -81,15 +81,15 @@ func (s *Sweeper) look(v *Viewer, now time.Time, buf []byte) {
 	}
 	if v.raw != nil {
 		for {
-			n, err := peek(v.raw, buf)
+			b, err := in.peek(v.raw)
 			if err != nil {
 				v.Kick(ErrGone)
 				return
 			}
-			if n == 0 {
+			if len(b) == 0 {
 				break
 			}
-			v.input(buf[:n])
+			v.input(b)
 		}
 	}
 	if v.Peer != nil {
