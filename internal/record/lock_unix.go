@@ -10,5 +10,5 @@ import (
 // lockFile locks f against other processes until it is closed. The system
 // takes the lock back from a process that dies.
 func lockFile(f *os.File) error {
-	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits
+	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"sync"
+	"time"
 
 	"sluice/internal/session"
 	"sluice/media"
@@ -23,7 +24,8 @@ var errSlow error = session.NewReason("disk_slow", "the disk is too slow: too mu
 // queue takes the packets of a stream for the goroutine that writes them. The
 // publisher only ever appends to it, and never waits.
 type queue struct {
-	wake chan struct{} // holds a token when a batch waits or the end has come
+	some chan struct{} // holds a token while packets wait
+	due  chan struct{} // holds a token while a batch waits or the end has come
 
 	mu      sync.Mutex // guards all below
 	packets []*media.Packet
@@ -32,7 +34,9 @@ type queue struct {
 	reason  error // why it ended; nil is an end without one
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue {
+	return &queue{some: make(chan struct{}, 1), due: make(chan struct{}, 1)}
+}
 
 // Packet implements [stream.Tap].
 func (q *queue) Packet(p *media.Packet) {
@@ -47,8 +51,9 @@ func (q *queue) Packet(p *media.Packet) {
 	}
 	q.packets = append(q.packets, p)
 	q.bytes += len(p.Body)
+	put(q.some)
 	if q.bytes >= batchSize {
-		q.notify()
+		put(q.due)
 	}
 }
 
@@ -65,13 +70,36 @@ func (q *queue) endLocked(reason error) {
 		return
 	}
 	q.ended, q.reason = true, reason
-	q.notify()
+	put(q.due)
 }
 
-func (q *queue) notify() {
+func put(c chan struct{}) {
 	select {
-	case q.wake <- struct{}{}:
-	default: // it is awake
+	case c <- struct{}{}:
+	default: // it is there
+	}
+}
+
+func drain(c chan struct{}) {
+	select {
+	case <-c:
+	default: // it was taken
+	}
+}
+
+// wait returns when packets have waited for that time, when a batch waits, or
+// when the end has come. While nothing comes it costs nothing.
+func (q *queue) wait(most time.Duration) {
+	select {
+	case <-q.due:
+		return
+	case <-q.some:
+	}
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-q.due:
+	case <-timer.C:
 	}
 }
 
@@ -88,6 +116,8 @@ func (q *queue) take(spare []*media.Packet) (batch []*media.Packet, ended bool) 
 	clear(spare)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	drain(q.some)
+	drain(q.due)
 	batch, q.packets, q.bytes = q.packets, spare[:0], 0
 	return batch, q.ended
 }

@@ -126,14 +126,9 @@ func (r *recording) guard(f func() error) (err error) {
 }
 
 func (r *recording) write() error {
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
 	var spare []*media.Packet
 	for {
-		select {
-		case <-r.queue.wake:
-		case <-tick.C:
-		}
+		r.queue.wait(flushEvery)
 		batch, ended := r.queue.take(spare)
 		if err := r.writeBatch(batch); err != nil {
 			return err

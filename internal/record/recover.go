@@ -70,7 +70,7 @@ func (s *store) recoverOne(c *catalog, f Facts) {
 	if err != nil {
 		f.end(Failed, *f.EndedAt, fmt.Errorf("the server was ended while it recorded, and the file cannot be repaired: %w", err))
 	}
-	s.log.Warn("recovered a recording that was cut off", "stream", f.StreamPath, "file", f.File, "state", f.State, "err", err)
+	s.log.Warn("recovered a recording that was cut off", "stream", f.StreamPath, "file", f.File, "err", err)
 	if err := c.update(f); err != nil {
 		s.log.Error("the catalogue does not know how a recording ended", "stream", f.StreamPath, "file", f.File, "err", err)
 	}
@@ -82,7 +82,7 @@ func (s *store) repair(name string) (flv.FileInfo, error) {
 	if err != nil {
 		return flv.FileInfo{}, err
 	}
-	defer root.Close()
+	defer closeRoot(root)
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return flv.FileInfo{}, err

@@ -94,7 +94,7 @@ func (s *store) newFile(c *catalog, streamPath string, now time.Time) (file, Fac
 	if err != nil {
 		return nil, Facts{}, fmt.Errorf("opening the folder: %w", err)
 	}
-	defer root.Close()
+	defer closeRoot(root)
 	facts := Facts{StreamPath: streamPath, State: Running, StartedAt: instant(now)}
 	for n := range maxNames {
 		facts.ID, facts.File = newID(now), fileName(streamPath, now, n)
@@ -114,11 +114,8 @@ func (s *store) claim(c *catalog, root *os.Root, facts Facts) (file, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the file: %w", err)
 	}
-	err = syncDir(root, folder)
-	if err == nil {
-		err = c.add(facts)
-	}
-	if err != nil {
+	syncDir(root, folder)
+	if err := c.add(facts); err != nil {
 		_ = f.Close()               // nothing was written to it
 		_ = root.Remove(facts.File) // it stays behind, empty and in no list
 		return nil, err
@@ -146,7 +143,7 @@ func (s *store) openFile(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
+	defer closeRoot(root)
 	return root.Open(name)
 }
 
@@ -158,7 +155,7 @@ func (s *store) remove(c *catalog, f Facts) error {
 		return err
 	}
 	if err == nil {
-		defer root.Close()
+		defer closeRoot(root)
 		if err := root.Remove(f.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -1,0 +1,169 @@
+package record_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/internal/record"
+	"sluice/media"
+)
+
+// badFile is a file on a disk that fails.
+type badFile struct {
+	record.File
+	room  atomic.Int64 // bytes until the disk is full
+	sync  error
+	stuck atomic.Bool   // writes wait for stall
+	stall chan struct{} // is closed when they may go on
+}
+
+func (f *badFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.stuck.Load() {
+		<-f.stall
+	}
+	if over := off + int64(len(p)) - f.room.Load(); over > 0 {
+		n, err := f.File.WriteAt(p[:max(0, int64(len(p))-over)], off)
+		return n, errors.Join(err, syscall.ENOSPC)
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f *badFile) Sync() error {
+	if f.sync != nil {
+		return f.sync
+	}
+	return f.File.Sync()
+}
+
+func newBadFile(room int64) *badFile {
+	f := &badFile{stall: make(chan struct{})}
+	f.room.Store(room)
+	return f
+}
+
+func (s *server) onto(bad *badFile) {
+	record.WrapFiles(s.module, func(f record.File) record.File {
+		bad.File = f
+		return bad
+	})
+}
+
+func TestAFullDiskFailsTheRecordingAndLeavesItPlayable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newServer(t, dir)
+	s.onto(newBadFile(250_000))
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	p.until(8 * time.Second) // some 320 kB
+	eventually(t, "the recording failed", func() bool { return s.list(t, "").Items[0].State == record.Failed })
+	got := s.list(t, "?state=failed").Items[0]
+	if !strings.Contains(got.Error, "no space left") || got.EndedAt == nil || got.Bytes > 250_000 || got.DurationMs < 2000 {
+		t.Errorf("the list says %+v", got)
+	}
+	all := packets(t, s.file(f))
+	plays(t, s.file(f))
+	indexed(t, s.file(f), all)
+	s.logs(t, "no space left")
+	if s.streams.Find("live/test") == nil {
+		t.Error("the stream ended with its recording")
+	}
+	s.stop()
+	after := newServer(t, dir).list(t, "").Items
+	if len(after) != 1 || after[0].State != record.Failed || after[0].Error != got.Error {
+		t.Errorf("after the restart the list has %+v", after)
+	}
+}
+
+func TestADiskThatIsFullAtOnceRefusesTheStart(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	s.onto(newBadFile(100))
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	before := tree(t, s.dir)
+	refused(t, s.call(http.MethodPost, "/flv/record/start/live/test"), http.StatusInsufficientStorage, "full")
+	if items := s.list(t, "").Items; len(items) != 0 {
+		t.Errorf("the list has %+v", items)
+	}
+	if after := tree(t, s.dir); strings.Contains(after, ".flv") {
+		t.Errorf("the files were\n%sand are\n%s", before, after)
+	}
+	s.onto(newBadFile(1 << 30))
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	p.end()
+}
+
+func TestAnErrorAtTheEndIsNotSilent(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	bad := newBadFile(1 << 30)
+	bad.sync = errors.New("input/output error")
+	s.onto(bad)
+	s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	if f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test"); f.State != record.Failed || !strings.Contains(f.Error, "input/output error") {
+		t.Errorf("stop answered %+v", f)
+	}
+}
+
+func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	stuck := newBadFile(1 << 40)
+	s.onto(stuck)
+	p := s.publish(t, "live/stuck", "h264_aac.flv").until(time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/stuck")
+	stuck.stuck.Store(true)
+	big := make([]byte, 1<<20)
+	copy(big, []byte{0x27, 1, 0, 0, 0})
+	for i := range record.MaxQueue>>20 + 2 { // far more than may wait
+		p.until(time.Second + time.Duration(i)*40*time.Millisecond)
+		pkt := media.Packet{Kind: media.Video, Codec: media.H264, DTS: time.Second + time.Duration(i)*40*time.Millisecond, Body: big, Payload: 5}
+		if err := p.pub.Write(pkt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := newBadFile(1 << 40)
+	s.onto(good)
+	s.finished(t, "live/good", "h264_aac.flv", 2*time.Second)
+	close(stuck.stall)
+	eventually(t, "the recording failed", func() bool { return len(s.list(t, "?state=failed").Items) == 1 })
+	got := s.list(t, "?state=failed").Items[0]
+	if got.ID != f.ID || !strings.Contains(got.Error, "too slow") {
+		t.Errorf("the list says %+v", got)
+	}
+	if _, err := readPackets(s.call(http.MethodGet, files+f.File).Body); err != nil {
+		t.Errorf("the file is damaged: %v", err)
+	}
+}
+
+// brokenFile panics when it is written to a second time.
+type brokenFile struct {
+	record.File
+	writes int
+}
+
+func (f *brokenFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.writes++; f.writes > 1 {
+		panic("broken")
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func TestAPanicCostsOneRecording(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	record.WrapFiles(s.module, func(f record.File) record.File { return &brokenFile{File: f} })
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	if f.State != record.Failed || !strings.Contains(f.Error, "internal error") {
+		t.Errorf("stop answered %+v", f)
+	}
+	s.logs(t, `"err":"broken"`)
+}
