@@ -1,0 +1,113 @@
+package record_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostile are names that must never reach the file system.
+func hostile(file string) []string {
+	long := strings.Repeat("a", 300)
+	return []string{
+		"", ".", "..", "../", "/", "//", "..%2f", "..%2frec.catalog", "%2e%2e/secret.flv", "..%2fsecret.flv", "../secret.flv",
+		"live/../../secret.flv", "live/%2e%2e/%2e%2e/secret.flv", "..%5csecret.flv", "%00", "secret.flv%00", "a%00.flv", long, long + ".flv",
+		"/etc/passwd", "%2fetc%2fpasswd", "C:%5cboot.ini", "con", "nul.flv", "%", "%zz", "%c0%ae%c0%ae/secret.flv", "..%252fsecret.flv",
+		file + "/", "./" + file, "live/./" + file, "/" + file, file + "%00", file + ".", file + "%20", strings.ToUpper(file),
+		strings.Replace(file, "/", "//", 1), strings.Replace(file, "/", "%5c", 1), "link.flv", "live/link.flv", "live", "live/", "stray.flv",
+	}
+}
+
+func TestHostileNamesNeverReachTheFileSystem(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newServer(t, dir)
+	f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
+	for name, content := range map[string]string{"secret.flv": "secret", "rec/stray.flv": "secret"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, link := range []string{"rec/link.flv", "rec/live/link.flv"} {
+		if err := os.Symlink(filepath.Join(dir, "secret.flv"), filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tree(t, dir)
+	for _, name := range hostile(f.File) {
+		for _, method := range []string{http.MethodGet, http.MethodDelete} {
+			w := httptest.NewRecorder()
+			r := &http.Request{Method: method, Host: "localhost", RemoteAddr: "127.0.0.1:1", Header: http.Header{}, URL: rawURL(files + name), Body: http.NoBody}
+			s.mux.ServeHTTP(w, r.WithContext(t.Context()))
+			if w.Code != http.StatusNotFound || bytes.Contains(w.Body.Bytes(), []byte("secret")) {
+				t.Errorf("%s %q answered %d %s", method, name, w.Code, w.Body)
+			}
+		}
+		for _, call := range []string{"start/", "stop/"} {
+			w := httptest.NewRecorder()
+			r := &http.Request{Method: http.MethodPost, Host: "localhost", RemoteAddr: "127.0.0.1:1", Header: http.Header{}, URL: rawURL("/flv/record/" + call + name), Body: http.NoBody}
+			s.mux.ServeHTTP(w, r.WithContext(t.Context()))
+			if w.Code != http.StatusBadRequest && w.Code != http.StatusNotFound {
+				t.Errorf("%s %q answered %d %s", call, name, w.Code, w.Body)
+			}
+		}
+	}
+	if after := tree(t, dir); after != before {
+		t.Errorf("the files were\n%sand are\n%s", before, after)
+	}
+}
+
+func TestALinkInTheFolderLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newServer(t, dir)
+	f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
+	secret := filepath.Join(dir, "secret.flv")
+	if err := os.Rename(s.file(f), secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(secret, s.file(f)); err != nil {
+		t.Fatal(err)
+	}
+	if w := s.call(http.MethodGet, files+f.File); w.Code == http.StatusOK {
+		t.Errorf("GET answered %d and %d bytes", w.Code, w.Body.Len())
+	}
+}
+
+// rawURL is a URL whose path stands on the wire as it is here.
+func rawURL(path string) *url.URL {
+	u := &url.URL{Path: path, RawPath: path}
+	if plain, err := url.PathUnescape(path); err == nil {
+		u.Path = plain
+	}
+	return u
+}
+
+// tree lists everything below a folder, with its size.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(name string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(&b, fmt.Sprintln(name, info.Size(), info.Mode()))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
