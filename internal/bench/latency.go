@@ -1,0 +1,231 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
+
+	"sluice/flv"
+	"sluice/media"
+)
+
+// LatencyOptions say what is probed.
+type LatencyOptions struct {
+	// URL of the stream, http:// or ws://, see [PlayOptions].
+	URL     string
+	Streams int
+	// Probes is how many viewers read frames all the time.
+	Probes int
+	// Starts is how many viewers join one after the other, spread over the
+	// duration, to see how soon the first key frame comes; 0 means none.
+	Starts int
+	// Warmup passes before frames count; then Duration is measured.
+	Warmup, Duration time.Duration
+}
+
+// LatencyResult is what the probes saw.
+type LatencyResult struct {
+	// Added is the time from the publisher's write to the probe's read.
+	Added Stats `json:"added"`
+	// First is the time from a request to its first key frame.
+	First  Stats  `json:"first"`
+	Failed int    `json:"failed"` // probes that ended early
+	Errors string `json:"errors,omitempty"`
+}
+
+// Latency measures how late the frames of [Publish] come out.
+func Latency(ctx context.Context, o LatencyOptions) (LatencyResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Warmup+o.Duration)
+	defer cancel()
+	from := now() + int64(o.Warmup)
+	c := &collector{}
+	var wg sync.WaitGroup
+	for n := range o.Probes {
+		wg.Go(func() { c.note(probe(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)), from, c)) })
+	}
+	c.starts(ctx, o)
+	wg.Wait()
+	r := LatencyResult{Added: newStats(c.added), First: newStats(c.first), Failed: c.failed}
+	if c.err != nil {
+		r.Errors = c.err.Error()
+	}
+	if len(c.added) == 0 && o.Probes > 0 {
+		return r, fmt.Errorf("no frame carried a time: publish with sluice bench publish (%s)", r.Errors)
+	}
+	return r, nil
+}
+
+// collector gathers what the probes see.
+type collector struct {
+	mu     sync.Mutex // guards all below
+	added  []time.Duration
+	first  []time.Duration
+	failed int
+	err    error
+}
+
+func (c *collector) note(err error) {
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed++
+	c.err = err
+}
+
+func (c *collector) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.added = append(c.added, d)
+}
+
+// probe reads one viewer's frames until ctx is done, and collects those from a
+// moment on.
+func probe(ctx context.Context, url string, from int64, c *collector) error {
+	body, err := open(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	r := flv.NewReader(body)
+	for {
+		tag, err := r.Next()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading a probe: %w", err)
+		}
+		// Frames from before it joined say nothing about the server.
+		if at, ok := findStamp(tag.Body); ok && at >= from {
+			c.add(time.Duration(now() - at))
+		}
+	}
+}
+
+// starts joins again and again and measures the time to the first key frame.
+func (c *collector) starts(ctx context.Context, o LatencyOptions) {
+	if o.Starts == 0 {
+		return
+	}
+	wait := time.NewTimer(o.Warmup)
+	defer wait.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for n := range o.Starts {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		wait.Reset(o.Duration / time.Duration(o.Starts+1))
+		wg.Go(func() {
+			d, err := firstKey(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)))
+			if err != nil {
+				if ctx.Err() == nil {
+					c.note(err)
+				}
+				return
+			}
+			c.mu.Lock()
+			c.first = append(c.first, d)
+			c.mu.Unlock()
+		})
+	}
+}
+
+// firstKey returns the time from a request to its first key frame.
+func firstKey(ctx context.Context, url string) (time.Duration, error) {
+	begin := time.Now()
+	body, err := open(ctx, url)
+	if err != nil {
+		return 0, err
+	}
+	defer body.Close()
+	r := flv.NewReader(body)
+	for {
+		tag, err := r.Next()
+		if err != nil {
+			return 0, fmt.Errorf("waiting for the first key frame: %w", err)
+		}
+		p := flv.ParseBody(tag.Type, tag.Body)
+		if p.Kind == media.Video && p.Key && p.Type == media.Frame {
+			return time.Since(begin), nil
+		}
+	}
+}
+
+// open requests a stream and returns its bytes.
+func open(ctx context.Context, url string) (io.ReadCloser, error) {
+	if strings.HasPrefix(url, "ws") {
+		conn, early, _, err := ws.Dial(ctx, url)
+		if err != nil {
+			return nil, fmt.Errorf("opening %s: %w", url, err)
+		}
+		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		var r io.Reader = conn
+		if early != nil {
+			r = early
+		}
+		return &messages{conn: conn, r: &wsutil.Reader{Source: r, State: ws.StateClientSide, SkipHeaderCheck: true}, stop: stop}, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", url, err)
+	}
+	t := &http.Transport{DisableKeepAlives: true, ReadBufferSize: 64 << 10}
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", url, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		resp.Body.Close()
+		return nil, fmt.Errorf("opening %s: %s", url, resp.Status)
+	}
+	return resp.Body, nil
+}
+
+// messages reads the binary messages of a WebSocket end to end.
+type messages struct {
+	conn net.Conn
+	r    *wsutil.Reader
+	in   bool // within a message
+	stop func() bool
+}
+
+func (m *messages) Read(b []byte) (int, error) {
+	for {
+		if !m.in {
+			h, err := m.r.NextFrame()
+			if err != nil {
+				return 0, err //nolint:wrapcheck // a reader hands on what its source says
+			}
+			if h.OpCode == ws.OpClose {
+				return 0, io.EOF
+			}
+			m.in = true
+		}
+		n, err := m.r.Read(b)
+		if errors.Is(err, io.EOF) {
+			m.in, err = false, nil
+		}
+		if n > 0 || err != nil {
+			return n, err //nolint:wrapcheck // as above
+		}
+	}
+}
+
+func (m *messages) Close() error {
+	m.stop()
+	return m.conn.Close() //nolint:wrapcheck // as above
+}
