@@ -68,7 +68,7 @@ func playTo(conn net.Conn, file []flv.Tag, full bool) error {
 		csid := map[uint8]uint32{flv.TagVideo: 6, flv.TagAudio: 4, flv.TagScript: 5}[tag.Type]
 		ms = append(ms, rtmp.Message{
 			Type: tag.Type, StreamID: 1, ChunkStream: csid,
-			Timestamp: uint32(tag.DTS.Milliseconds()), //nolint:gosec // as on the wire
+			Timestamp: uint32(tag.DTS.Milliseconds()),
 			Body:      tag.Body,
 		})
 	}

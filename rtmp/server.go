@@ -133,7 +133,8 @@ func (c *ServerConn) Next() (Event, error) {
 			return Event{}, err
 		}
 		ev, err := c.handle(m)
-		if flushErr := c.flush(); err == nil {
+		// A client that ends its publish may not wait for the answer.
+		if flushErr := c.flush(); err == nil && ev.Kind != Ended {
 			err = flushErr
 		}
 		if err != nil || ev.Kind != 0 {
@@ -211,6 +212,7 @@ func (c *ServerConn) Accept() error {
 	case PlayRequest:
 		c.begin(q)
 		c.acceptPlay(q)
+	default: // nothing was asked
 	}
 	return c.flush()
 }
@@ -313,7 +315,7 @@ func (c *ServerConn) newStream() (id uint32, ok bool) {
 		return 0, false
 	}
 	c.streams |= 1 << free
-	return uint32(free) + 1, true //nolint:gosec // 1 to 8
+	return uint32(free) + 1, true
 }
 
 // hasStream tells whether a client may publish or play on that id. Cameras use

@@ -96,6 +96,7 @@ func listen(t *testing.T, owner func(*rtmp.ServerConn, rtmp.Event) error, chunks
 			if err := owner(c, ev); err != nil {
 				t.Fatalf("answering %+v: %v", ev, err)
 			}
+		default: // nothing to answer
 		}
 	}
 	h.replies = messages(t, conn.Bytes()[3073:])
@@ -454,7 +455,8 @@ func (f *flood) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestCase068MediaBeforePublishIsForgotten(t *testing.T) { //nolint:tparallel // it measures the memory in use
+// It measures the memory in use, and so runs alone.
+func TestCase068MediaBeforePublishIsForgotten(t *testing.T) {
 	hello := append([]byte{3}, make([]byte, 2*1536)...)
 	hello = append(hello, connected(t)...)
 	for _, typ := range []uint8{rtmp.TypeAudio, rtmp.TypeVideo, rtmp.TypeData} {
@@ -487,7 +489,7 @@ func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // far from overflowing
+	return int64(m.HeapAlloc)
 }
 
 func TestSecondPublishOnAConnectionIsRefusedAndTheFirstGoesOn(t *testing.T) {
@@ -506,6 +508,48 @@ func TestSecondPublishOnAConnectionIsRefusedAndTheFirstGoesOn(t *testing.T) {
 	}
 	if play := h.last(t); play[0] != uint32(2) || codeOf(t, play) != "NetStream.Play.Failed" {
 		t.Errorf("the play is answered with %v", play)
+	}
+}
+
+// deaf is a client that hears nothing any more after so many bytes.
+type deaf struct {
+	*talk
+	left int
+}
+
+func (d *deaf) Write(p []byte) (int, error) {
+	if d.left -= len(p); d.left < 0 {
+		return 0, io.ErrClosedPipe
+	}
+	return d.talk.Write(p)
+}
+
+func TestClientThatUnpublishesMayBeGoneBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	said := bytes.Join([][]byte{
+		append([]byte{3}, make([]byte, 2*1536)...), connected(t),
+		called(t, 0, "publish", 5, nil, "cam1"), called(t, 0, "FCUnpublish", 6, nil, "cam1"),
+	}, nil)
+	heard := listen(t, accept, connected(t), called(t, 0, "publish", 5, nil, "cam1"))
+	size := 3073
+	for _, m := range heard.replies {
+		size += rtmp.MessageSize(m, 60000)
+	}
+	c, err := rtmp.NewServerConn(&deaf{&talk{Reader: bytes.NewReader(said)}, size}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []rtmp.EventKind{rtmp.ConnectRequest, rtmp.PublishRequest, rtmp.Ended} {
+		ev, err := c.Next()
+		if err != nil || ev.Kind != want {
+			t.Fatalf("Next() = %+v, %v; want kind %d", ev, err, want)
+		}
+		if want != rtmp.Ended && c.Accept() != nil {
+			t.Fatal("the client is deaf too early")
+		}
+	}
+	if _, err := c.Next(); err == nil {
+		t.Error("Next() goes on")
 	}
 }
 

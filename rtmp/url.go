@@ -26,9 +26,9 @@ type Location struct {
 	// such as "mp4:", no empty segment, no "_definst_". Whatever else the
 	// client wrote is still in it, percent-encoding and ".." included.
 	Path string
-	// Query is what follows a "?", wherever that stood. The name's parameters
-	// come before those of the application, these before those of the URL. A
-	// "+" is a plus.
+	// Query is what follows a "?", wherever that stood. A parameter of the name
+	// beats that of the application, and this the one of the URL. A "+" is a
+	// plus.
 	Query url.Values
 	// Split tells that Path may end with a piece of a token: clients cut their
 	// URL at a "/", also at one inside the query.

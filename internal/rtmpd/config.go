@@ -1,0 +1,88 @@
+package rtmpd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"sluice/internal/conf"
+	"sluice/internal/module"
+)
+
+// Config is the section "rtmp" of the configuration.
+type Config struct {
+	Listen           string        `yaml:"listen" doc:"Address to listen on: host:port, or :port for all addresses."`
+	HandshakeTimeout conf.Duration `yaml:"handshake_timeout" doc:"How long a client may take for the handshake, and from there until it publishes."`
+	PublishTimeout   conf.Duration `yaml:"publish_timeout" doc:"How long a publisher may take until its first audio or video."`
+	IdleTimeout      conf.Duration `yaml:"idle_timeout" doc:"A publisher that sends no audio or video for this long is closed, which frees the stream path."`
+	MaxConnections   int           `yaml:"max_connections" doc:"How many connections may be open."`
+	MaxPending       int           `yaml:"max_pending" doc:"How many connections of one address may be open without publishing; this machine itself is not bound."`
+}
+
+// DefaultConfig returns the section's defaults.
+func DefaultConfig() Config {
+	return Config{
+		Listen:           ":" + defaultPort,
+		HandshakeTimeout: conf.Duration(10 * time.Second),
+		PublishTimeout:   conf.Duration(15 * time.Second),
+		IdleTimeout:      conf.Duration(10 * time.Second),
+		MaxConnections:   4096,
+		MaxPending:       20,
+	}
+}
+
+const defaultPort = "1935"
+
+// The bounds of the time limits: below the first good clients fail, beyond the
+// second dead ones pile up.
+const (
+	minTimeout = time.Second
+	maxTimeout = 10 * time.Minute
+)
+
+// Validate implements [module.Config].
+func (c Config) Validate() error {
+	var errs []error
+	if err := checkAddress(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("listen: %w", err))
+	}
+	for _, limit := range []struct {
+		key string
+		is  conf.Duration
+	}{
+		{"handshake_timeout", c.HandshakeTimeout},
+		{"publish_timeout", c.PublishTimeout},
+		{"idle_timeout", c.IdleTimeout},
+	} {
+		if d := limit.is.D(); d < minTimeout || d > maxTimeout {
+			errs = append(errs, fmt.Errorf("%s: must be %v to %v", limit.key, conf.Duration(minTimeout), conf.Duration(maxTimeout)))
+		}
+	}
+	if c.MaxConnections < 1 {
+		errs = append(errs, errors.New("max_connections: at least 1"))
+	}
+	if c.MaxPending < 1 {
+		errs = append(errs, errors.New("max_pending: at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+func checkAddress(listen string) error {
+	_, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return fmt.Errorf("%q is no address, write host:port or :port", listen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q has no port between 0 and 65535", listen)
+	} else if n == 0 && port != "0" {
+		return fmt.Errorf("the port of %q cannot be read", listen)
+	}
+	return nil
+}
+
+// Describe declares the module.
+func Describe() module.Descriptor {
+	return module.Describe("rtmp", DefaultConfig(), build)
+}

@@ -1,0 +1,144 @@
+package rtmpd_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"sluice/flv"
+	"sluice/internal/rtmpd"
+	"sluice/internal/stream"
+)
+
+const fixturePath = "testdata/h264_aac.flv"
+
+// fixture returns the tags of the file that is published.
+func fixture(t *testing.T) []flv.Tag {
+	t.Helper()
+	b, err := os.ReadFile(fixturePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := flv.NewReader(bytes.NewReader(b))
+	var out []flv.Tag
+	for {
+		tag, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, tag)
+	}
+}
+
+// onTCP runs a server on the loopback interface.
+func onTCP(t *testing.T) (h *house, addr string) {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return open(t, rtmpd.DefaultConfig(), ln), ln.Addr().String()
+}
+
+// ffmpeg publishes the fixture in real time, or as fast as it can.
+func ffmpeg(ctx context.Context, url string, fast bool) (stderr string, err error) {
+	args := []string{"-nostdin", "-v", "error", "-re", "-i", fixturePath, "-c", "copy", "-f", "flv", url}
+	if fast {
+		args = append(args[:3], args[4:]...)
+	}
+	cmd := exec.CommandContext(ctx, "ffmpeg", args...)
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	err = cmd.Run()
+	return log.String(), err
+}
+
+func TestFFmpegPublishesEveryFrame(t *testing.T) {
+	t.Parallel()
+	h, addr := onTCP(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		log, err := ffmpeg(ctx, "rtmp://"+addr+"/live/a/b/cam1?token=abc", false)
+		if log != "" {
+			err = errors.Join(err, errors.New(log))
+		}
+		done <- err
+	}()
+	s, err := h.deps.Streams.Wait(ctx, "live/a/b/cam1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, s)
+	if err := <-done; err != nil {
+		t.Fatalf("ffmpeg: %v", err)
+	}
+	if err := <-w.end; !errors.Is(err, stream.ErrUnpublished) {
+		t.Errorf("the stream ended with %v, want %v", err, stream.ErrUnpublished)
+	}
+	sameFrames(t, w.all(), fixture(t))
+	if m := s.Metadata(); m == nil || !bytes.HasPrefix(m.Body, []byte("\x02\x00\x0aonMetaData\x08")) {
+		t.Errorf("metadata %v", m)
+	}
+}
+
+func TestCase056SlashInATokenIsHintedAt(t *testing.T) {
+	t.Parallel()
+	h, addr := onTCP(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if log, err := ffmpeg(ctx, "rtmp://"+addr+"/live/cam1?token=a/b", true); err != nil {
+		t.Fatalf("ffmpeg: %v\n%s", err, log)
+	}
+	h.stop() // so that everything is logged
+	err := <-h.done
+	h.done <- err
+	var hints []string
+	for _, line := range h.log.lines(t, `the path goes on behind a query: if that was a token, its "/" must be percent-encoded as %2F`) {
+		path, _ := line["stream"].(string)
+		hints = append(hints, path)
+	}
+	if len(hints) != 1 || hints[0] != "live/cam1/b" {
+		t.Errorf("hints about %q, want live/cam1/b", hints)
+	}
+	if got := h.log.lines(t, "session began"); len(got) != 1 || got[0]["stream"] != "live/cam1/b" {
+		t.Errorf("published %v, want live/cam1/b", got)
+	}
+}
+
+func TestFFmpegShowsWhyItWasRefused(t *testing.T) {
+	t.Parallel()
+	h, addr := onTCP(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	pub, err := h.deps.Streams.Publish("live/taken")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pub.End(stream.ErrUnpublished)
+	for url, want := range map[string]string{
+		"/live/taken":  "published already",
+		"/record/cam1": "reserved",
+		"/live/a/../b": "a segment",
+	} {
+		start := time.Now()
+		log, err := ffmpeg(ctx, "rtmp://"+addr+url, true)
+		if err == nil || !strings.Contains(log, "Server error: ") || !strings.Contains(log, want) {
+			t.Errorf("%s: %v\n%s", url, err, log)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%s: refused after %v", url, took)
+		}
+	}
+}
