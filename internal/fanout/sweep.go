@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -51,7 +53,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case now := <-tick.C:
 			batch = s.batch(batch[:0], slot)
 			for _, v := range batch {
-				s.look(v, now, in)
+				s.visit(v, now, in)
 			}
 			clear(batch)
 		}
@@ -67,7 +69,20 @@ func (s *Sweeper) batch(b []*Viewer, slot int) []*Viewer {
 	return b
 }
 
-// look visits one viewer.
+// visit looks at one viewer; a fault in its Peer costs that viewer alone.
+func (s *Sweeper) visit(v *Viewer, now time.Time, in *peeker) {
+	defer v.guard()
+	s.look(v, now, in)
+}
+
+// guard turns a panic into the end of the viewer.
+func (v *Viewer) guard() {
+	if p := recover(); p != nil {
+		v.Kick(fmt.Errorf("%w: %v\n%s", ErrInternal, p, debug.Stack()))
+	}
+}
+
+// look does what is to be done for one viewer.
 func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 	if since := v.blocked.Load(); since != 0 && now.UnixNano()-since > int64(s.timeout) {
 		v.Kick(ErrStalled)
@@ -93,10 +108,7 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 		}
 	}
 	if v.Peer != nil {
-		v.peer.Lock()
-		out, err := v.Peer.Tick(now)
-		v.peer.Unlock()
-		v.answer(out, err)
+		v.answer(v.tick(now))
 	}
 }
 
@@ -108,10 +120,19 @@ func (v *Viewer) input(b []byte) {
 		}
 		return
 	}
+	v.answer(v.hear(b))
+}
+
+func (v *Viewer) hear(b []byte) (reply []byte, err error) {
 	v.peer.Lock()
-	out, err := v.Peer.Input(b)
-	v.peer.Unlock()
-	v.answer(out, err)
+	defer v.peer.Unlock()
+	return v.Peer.Input(b)
+}
+
+func (v *Viewer) tick(now time.Time) (send []byte, err error) {
+	v.peer.Lock()
+	defer v.peer.Unlock()
+	return v.Peer.Tick(now)
 }
 
 // answer sends what the Peer has to say, and kicks the viewer if that was its
@@ -151,6 +172,7 @@ func (s *Sweeper) Serve(v *Viewer) error {
 
 // read is the portable way to hear from the client: a goroutine.
 func (v *Viewer) read() {
+	defer v.guard()
 	buf := make([]byte, 512)
 	for {
 		n, err := v.conn.Read(buf)

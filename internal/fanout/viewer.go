@@ -15,6 +15,8 @@ var (
 	ErrGone error = &reason{"peer_gone", "the client closed the connection"}
 	// ErrStalled ends a viewer whose connection took nothing for too long.
 	ErrStalled error = &reason{"stalled", "the client accepted nothing for too long"}
+	// ErrInternal ends a viewer whose Peer panicked.
+	ErrInternal error = &reason{"internal_error", "an internal error was recovered from"}
 	// ErrFlood ends a viewer whose client sends what nobody asked for.
 	ErrFlood error = &reason{"flood", "the client sent more than a viewer may"}
 )

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -208,6 +209,12 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 func (m *Module) serve(v *fanout.Viewer, sess *session.Session, rend *rendition.Rendition) {
 	defer m.exit(v)
 	defer rend.Release()
+	defer func() {
+		if p := recover(); p != nil {
+			m.log.Error("recovered from a panic", "session", sess.Info().ID, "err", p, "stack", string(debug.Stack()))
+			sess.End(session.ErrInternal)
+		}
+	}()
 	sess.End(m.sweeper.Serve(v))
 }
 
