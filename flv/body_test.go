@@ -252,7 +252,10 @@ func FuzzParseBody(f *testing.F) {
 		f.Add(tc.typ, unhex(f, tc.wire))
 	}
 	f.Fuzz(func(t *testing.T, typ uint8, body []byte) {
-		p := flv.ParseBody(typ, body)
+		var p media.Packet
+		if n := allocated(func() { p = flv.ParseBody(typ, body) }); n > 4<<10 {
+			t.Fatalf("%d bytes of memory", n)
+		}
 		switch {
 		case p.Payload < 0 || p.Payload > len(body):
 			t.Fatalf("payload at %d of %d bytes", p.Payload, len(body))

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +18,11 @@ import (
 const mediaDir = "../testdata/media"
 
 // fixture returns a file of the media that all packages share.
-func fixture(t testing.TB, name string) []byte {
-	t.Helper()
+func fixture(tb testing.TB, name string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(filepath.Join(mediaDir, name))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -46,34 +48,34 @@ func readAll(r io.Reader) (flv.Header, []flv.Tag, error) {
 }
 
 // mustRead returns the tags of a file that has to be whole.
-func mustRead(t testing.TB, file []byte) (flv.Header, []flv.Tag) {
-	t.Helper()
+func mustRead(tb testing.TB, file []byte) (flv.Header, []flv.Tag) {
+	tb.Helper()
 	h, tags, err := readAll(bytes.NewReader(file))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return h, tags
 }
 
 // mux writes tags as a file.
-func mux(t testing.TB, h flv.Header, tags []flv.Tag) []byte {
-	t.Helper()
+func mux(tb testing.TB, h flv.Header, tags []flv.Tag) []byte {
+	tb.Helper()
 	b := flv.AppendHeader(nil, h.Audio, h.Video)
 	for _, tag := range tags {
 		var err error
 		if b, err = flv.AppendTag(b, tag.Type, tag.DTS, tag.Body); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	return b
 }
 
 // unhex decodes hexadecimal with spaces.
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
+func unhex(tb testing.TB, s string) []byte {
+	tb.Helper()
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -91,4 +93,21 @@ func count(tags []flv.Tag) (script, audio, video int) {
 		}
 	}
 	return script, audio, video
+}
+
+// sameTags compares tags, and does it fast: cmp takes seconds for many bytes.
+func sameTags(a, b []flv.Tag) bool {
+	return slices.EqualFunc(a, b, func(a, b flv.Tag) bool {
+		return a.Type == b.Type && a.DTS == b.DTS && bytes.Equal(a.Body, b.Body)
+	})
+}
+
+// allocated returns how many bytes f takes from the heap, which must not run
+// beside other tests.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

@@ -60,6 +60,7 @@ func DescribeTrack(t media.Track) TrackInfo {
 		i.Codecs = "ac-3"
 	case media.EAC3:
 		i.Codecs = "ec-3"
+	default:
 	}
 	if i.MIME == "" && i.Codecs != "" {
 		i.MIME = fmt.Sprintf("%s/mp4; codecs=%q", i.Kind, i.Codecs)
@@ -84,6 +85,7 @@ func (i TrackInfo) WithFrame(p *media.Packet) TrackInfo {
 		}
 	case media.G711A, media.G711U:
 		i.Channels = 1 + int(p.Body[0]&1)
+	default:
 	}
 	return i
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // tracksOf returns the tracks of a file and the first frame of each kind.
-func tracksOf(t testing.TB, name string) ([]media.Track, map[media.Kind]*media.Packet) {
-	t.Helper()
-	_, tags := mustRead(t, fixture(t, name))
+func tracksOf(tb testing.TB, name string) ([]media.Track, map[media.Kind]*media.Packet) {
+	tb.Helper()
+	_, tags := mustRead(tb, fixture(tb, name))
 	frames := map[media.Kind]*media.Packet{}
 	configs := map[media.Kind]*media.Packet{}
 	for _, tag := range tags {

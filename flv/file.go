@@ -153,6 +153,7 @@ func tagType(kind media.Kind) uint8 {
 		return TagAudio
 	case media.Video:
 		return TagVideo
+	default:
+		return TagScript
 	}
-	return TagScript
 }

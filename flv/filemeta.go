@@ -3,6 +3,7 @@ package flv
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"sluice/amf0"
 )
@@ -36,7 +37,7 @@ func padMetadata(props amf0.ECMAArray, n int) []byte {
 	for range booleans {
 		filler = append(filler, false)
 	}
-	return encodeMetadata(append(props[:len(props):len(props)], amf0.Property{Key: "filler", Value: filler}))
+	return encodeMetadata(append(slices.Clip(props), amf0.Property{Key: "filler", Value: filler}))
 }
 
 // patch writes what is known of a file of the given size into its header and

@@ -241,8 +241,9 @@ func codecIDs(t media.Track) []float64 {
 		return []float64{soundSpeex}
 	case media.PCM:
 		return []float64{soundPCMLE, soundPCM}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // setDefault adds a property that is not there.

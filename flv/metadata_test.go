@@ -22,11 +22,11 @@ var (
 )
 
 // onMetaData is a publisher's packet with a value.
-func onMetaData(t testing.TB, v any) *media.Packet {
-	t.Helper()
+func onMetaData(tb testing.TB, v any) *media.Packet {
+	tb.Helper()
 	b, err := amf0.AppendAll(nil, "onMetaData", v)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	p := flv.ParseScript(b)
 	return &p
@@ -34,18 +34,18 @@ func onMetaData(t testing.TB, v any) *media.Packet {
 
 // properties are those in the body of an onMetaData, which must be an ECMA
 // array with a right count and nothing behind it.
-func properties(t testing.TB, body []byte) amf0.ECMAArray {
-	t.Helper()
+func properties(tb testing.TB, body []byte) amf0.ECMAArray {
+	tb.Helper()
 	if p := flv.ParseScript(body); p.Type != media.Metadata {
-		t.Fatalf("%.40q is not onMetaData", body)
+		tb.Fatalf("%.40q is not onMetaData", body)
 	}
 	values, err := amf0.DecodeAll(body)
 	if err != nil || len(values) != 2 {
-		t.Fatalf("onMetaData has %d values, %v", len(values), err)
+		tb.Fatalf("onMetaData has %d values, %v", len(values), err)
 	}
 	props, ok := values[1].(amf0.ECMAArray)
 	if n := int(body[16])<<8 | int(body[17]); !ok || n != len(props) {
-		t.Fatalf("onMetaData is a %T of %d values, count %d", values[1], len(props), n)
+		tb.Fatalf("onMetaData is a %T of %d values, count %d", values[1], len(props), n)
 	}
 	return props
 }
@@ -53,13 +53,22 @@ func properties(t testing.TB, body []byte) amf0.ECMAArray {
 func TestLiveMetadata(t *testing.T) {
 	t.Parallel()
 	published := amf0.ECMAArray{
-		{Key: "duration", Value: 12.5}, {Key: "fileSize", Value: 1e6},
-		{Key: "width", Value: 640.0}, {Key: "height", Value: 360.0}, {Key: "framerate", Value: 25.0},
-		{Key: "videocodecid", Value: "avc1"}, {Key: "videodatarate", Value: 500.0},
-		{Key: "audiocodecid", Value: 2.0}, {Key: "audiosamplerate", Value: 44100.0}, {Key: "stereo", Value: true},
-		{Key: "hasAudio", Value: false}, {Key: "HasVideo", Value: "no"}, {Key: "encoder", Value: "obs"},
+		{Key: "duration", Value: 12.5},
+		{Key: "fileSize", Value: 1e6},
+		{Key: "width", Value: 640.0},
+		{Key: "height", Value: 360.0},
+		{Key: "framerate", Value: 25.0},
+		{Key: "videocodecid", Value: "avc1"},
+		{Key: "videodatarate", Value: 500.0},
+		{Key: "audiocodecid", Value: 2.0},
+		{Key: "audiosamplerate", Value: 44100.0},
+		{Key: "stereo", Value: true},
+		{Key: "hasAudio", Value: false},
+		{Key: "HasVideo", Value: "no"},
+		{Key: "encoder", Value: "obs"},
 		{Key: "keyframes", Value: amf0.Object{{Key: "times", Value: amf0.StrictArray{0.0}}}},
-		{Key: "lasttimestamp", Value: 12.0}, {Key: "canSeekToEnd", Value: true},
+		{Key: "lasttimestamp", Value: 12.0},
+		{Key: "canSeekToEnd", Value: true},
 	}
 	for name, tc := range map[string]struct {
 		published any
@@ -67,35 +76,62 @@ func TestLiveMetadata(t *testing.T) {
 		want      amf0.ECMAArray
 	}{
 		"nothing published": {nil, bothTracks, amf0.ECMAArray{
-			{Key: "hasVideo", Value: true}, {Key: "hasAudio", Value: true},
-			{Key: "videocodecid", Value: 7.0}, {Key: "audiocodecid", Value: 10.0},
+			{Key: "hasVideo", Value: true},
+			{Key: "hasAudio", Value: true},
+			{Key: "videocodecid", Value: 7.0},
+			{Key: "audiocodecid", Value: 10.0},
 		}},
 		"both tracks": {published, bothTracks, amf0.ECMAArray{
-			{Key: "hasVideo", Value: true}, {Key: "hasAudio", Value: true},
-			{Key: "width", Value: 640.0}, {Key: "height", Value: 360.0}, {Key: "framerate", Value: 25.0},
-			{Key: "videocodecid", Value: 7.0}, {Key: "videodatarate", Value: 500.0},
-			{Key: "audiocodecid", Value: 10.0}, {Key: "audiosamplerate", Value: 44100.0}, {Key: "stereo", Value: true},
+			{Key: "hasVideo", Value: true},
+			{Key: "hasAudio", Value: true},
+			{Key: "width", Value: 640.0},
+			{Key: "height", Value: 360.0},
+			{Key: "framerate", Value: 25.0},
+			{Key: "videocodecid", Value: 7.0},
+			{Key: "videodatarate", Value: 500.0},
+			{Key: "audiocodecid", Value: 10.0},
+			{Key: "audiosamplerate", Value: 44100.0},
+			{Key: "stereo", Value: true},
 			{Key: "encoder", Value: "obs"},
 		}},
 		"without video": {amf0.Object(published), []media.Track{alawTrack}, amf0.ECMAArray{
-			{Key: "hasVideo", Value: false}, {Key: "hasAudio", Value: true},
-			{Key: "audiocodecid", Value: 7.0}, {Key: "audiosamplerate", Value: 44100.0}, {Key: "stereo", Value: true},
+			{Key: "hasVideo", Value: false},
+			{Key: "hasAudio", Value: true},
+			{Key: "audiocodecid", Value: 7.0},
+			{Key: "audiosamplerate", Value: 44100.0},
+			{Key: "stereo", Value: true},
 			{Key: "encoder", Value: "obs"},
 		}},
 		"without audio": {published, []media.Track{h264Track}, amf0.ECMAArray{
-			{Key: "hasVideo", Value: true}, {Key: "hasAudio", Value: false},
-			{Key: "width", Value: 640.0}, {Key: "height", Value: 360.0}, {Key: "framerate", Value: 25.0},
-			{Key: "videocodecid", Value: 7.0}, {Key: "videodatarate", Value: 500.0}, {Key: "encoder", Value: "obs"},
+			{Key: "hasVideo", Value: true},
+			{Key: "hasAudio", Value: false},
+			{Key: "width", Value: 640.0},
+			{Key: "height", Value: 360.0},
+			{Key: "framerate", Value: 25.0},
+			{Key: "videocodecid", Value: 7.0},
+			{Key: "videodatarate", Value: 500.0},
+			{Key: "encoder", Value: "obs"},
 		}},
 		"nonsense": {amf0.Object{
-			{Key: "width", Value: math.NaN()}, {Key: "height", Value: -1.0}, {Key: "framerate", Value: math.Inf(1)},
-			{Key: "videodatarate", Value: math.Inf(-1)}, {Key: "encoder", Value: strings.Repeat("x", 600)},
-			{Key: strings.Repeat("k", 65), Value: 1.0}, {Key: "", Value: 1.0}, {Key: "bad\xff", Value: 1.0}, {Key: "text", Value: "\xff"},
-			{Key: "list", Value: amf0.StrictArray{1.0}}, {Key: "none", Value: nil},
-			{Key: "twice", Value: 1.0}, {Key: "twice", Value: 2.0},
+			{Key: "width", Value: math.NaN()},
+			{Key: "height", Value: -1.0},
+			{Key: "framerate", Value: math.Inf(1)},
+			{Key: "videodatarate", Value: math.Inf(-1)},
+			{Key: "encoder", Value: strings.Repeat("x", 600)},
+			{Key: strings.Repeat("k", 65), Value: 1.0},
+			{Key: "", Value: 1.0},
+			{Key: "bad\xff", Value: 1.0},
+			{Key: "text", Value: "\xff"},
+			{Key: "list", Value: amf0.StrictArray{1.0}},
+			{Key: "none", Value: nil},
+			{Key: "twice", Value: 1.0},
+			{Key: "twice", Value: 2.0},
 		}, bothTracks, amf0.ECMAArray{
-			{Key: "hasVideo", Value: true}, {Key: "hasAudio", Value: true}, {Key: "twice", Value: 1.0},
-			{Key: "videocodecid", Value: 7.0}, {Key: "audiocodecid", Value: 10.0},
+			{Key: "hasVideo", Value: true},
+			{Key: "hasAudio", Value: true},
+			{Key: "twice", Value: 1.0},
+			{Key: "videocodecid", Value: 7.0},
+			{Key: "audiocodecid", Value: 10.0},
 		}},
 		"no object": {"hello", nil, amf0.ECMAArray{{Key: "hasVideo", Value: false}, {Key: "hasAudio", Value: false}}},
 	} {
@@ -118,9 +154,14 @@ func TestMetadataSaysWhatTheConfigurationsSay(t *testing.T) {
 	tracks, _ := tracksOf(t, "h264_aac.flv")
 	got := properties(t, flv.LiveMetadata(nil, tracks))
 	want := amf0.ECMAArray{
-		{Key: "hasVideo", Value: true}, {Key: "hasAudio", Value: true},
-		{Key: "videocodecid", Value: 7.0}, {Key: "width", Value: 320.0}, {Key: "height", Value: 180.0},
-		{Key: "audiocodecid", Value: 10.0}, {Key: "audiosamplerate", Value: 44100.0}, {Key: "stereo", Value: true},
+		{Key: "hasVideo", Value: true},
+		{Key: "hasAudio", Value: true},
+		{Key: "videocodecid", Value: 7.0},
+		{Key: "width", Value: 320.0},
+		{Key: "height", Value: 180.0},
+		{Key: "audiocodecid", Value: 10.0},
+		{Key: "audiosamplerate", Value: 44100.0},
+		{Key: "stereo", Value: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("LiveMetadata() (-want +got):\n%s", diff)
@@ -185,7 +226,11 @@ func FuzzMetadata(f *testing.F) {
 	f.Add(unhex(f, "02 000a 6f6e4d65746144617461 08 00000001 0005 7769647468 00 7ff8000000000000"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := flv.ParseScript(body)
-		out := flv.LiveMetadata(&p, bothTracks)
+		var out []byte
+		const perOutput = 256 << 10
+		if n := allocated(func() { out = flv.LiveMetadata(&p, bothTracks) }); n > perOutput+uint64(100*len(body)) {
+			t.Fatalf("%d bytes of memory for %d of input", n, len(body))
+		}
 		props := properties(t, out)
 		if len(out) > 64*(64+512+8)+256 {
 			t.Fatalf("%d bytes", len(out))

@@ -3,6 +3,7 @@ package flv
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"sluice/amf0"
@@ -93,11 +94,11 @@ func (s *scanner) configs() ([]Tag, error) {
 // frame, which is what it takes where there is no key frame at all.
 func (s *scanner) keyFrame(video bool, index []KeyFrame, at time.Duration) (KeyFrame, error) {
 	first := s.pos
-	for i := len(index) - 1; i >= 0; i-- {
-		if k := index[i]; k.DTS > at || k.Offset < first {
+	for _, k := range slices.Backward(index) {
+		if k.DTS > at || k.Offset < first {
 			continue
 		}
-		s.pos = index[i].Offset
+		s.pos = k.Offset
 		if k, ok, err := s.keyBefore(video, at, true); ok || err != nil {
 			return k, err
 		}
