@@ -79,19 +79,28 @@ func (m *Module) Run(ctx context.Context) error {
 	return nil
 }
 
-// enter adds a viewer, unless the module is closing.
-func (m *Module) enter(v *fanout.Viewer) bool {
+// reserve makes room for a viewer, unless the module is closing. It is
+// followed by leave, and by enter before that if the viewer comes about.
+func (m *Module) reserve() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closing {
 		return false
 	}
-	m.open[v] = struct{}{}
 	m.viewers.Add(1)
 	return true
 }
 
-func (m *Module) exit(v *fanout.Viewer) {
+func (m *Module) enter(v *fanout.Viewer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.open[v] = struct{}{}
+	if m.closing {
+		v.Kick(session.ErrShutdown)
+	}
+}
+
+func (m *Module) leave(v *fanout.Viewer) {
 	m.mu.Lock()
 	delete(m.open, v)
 	m.mu.Unlock()

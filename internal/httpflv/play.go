@@ -83,8 +83,13 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if !m.reserve() {
+		rend.Release()
+		return httpd.NewProblem(http.StatusServiceUnavailable, session.ErrShutdown.Error())
+	}
 	if err := m.hand(w, r, rend, a); err != nil {
 		rend.Release()
+		m.leave(nil)
 		return err
 	}
 	return nil
@@ -195,11 +200,7 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 		v.Farewell = lastChunk
 	case fanout.Plain:
 	}
-	if !m.enter(v) {
-		conn.Close()
-		rend.Release()
-		return nil
-	}
+	m.enter(v)
 	sess := m.sessions.Open(info, v.Kick)
 	v.Count = sess
 	go m.serve(v, sess, rend)
@@ -207,7 +208,7 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 }
 
 func (m *Module) serve(v *fanout.Viewer, sess *session.Session, rend *rendition.Rendition) {
-	defer m.exit(v)
+	defer m.leave(v)
 	defer rend.Release()
 	defer func() {
 		if p := recover(); p != nil {
