@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -49,16 +49,15 @@ func launch(t *testing.T) chromium {
 	}
 	// The test's own context ends before the clean-up, too early to close a
 	// browser in order.
-	root, end := context.WithCancel(context.WithoutCancel(t.Context()))
-	alloc, _ := chromedp.NewExecAllocator(root, options...) //nolint:govet // ends with root
-	ctx, _ := chromedp.NewContext(alloc)                    //nolint:govet // ends with root
+	alloc, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	ctx, _ := chromedp.NewContext(alloc) //nolint:govet // Cancel ends it
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Errorf("closing chromium: %v", err)
 		}
 		end()
 	})
-	if err := chromedp.Run(ctx); err != nil {
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("starting chromium: %v", err)
 	}
 	return chromium{ctx}
@@ -78,19 +77,19 @@ type tab struct {
 // and violations of the page's policy fail the test.
 func (c chromium) open(t *testing.T, address string) *tab {
 	t.Helper()
-	ctx, end := chromedp.NewContext(c.ctx)
-	b := &tab{t: t, ctx: ctx}
-	chromedp.ListenTarget(ctx, b.listen)
+	b := &tab{t: t}
+	ctx, end := chromedp.NewContext(c.ctx, chromedp.WithListener(b.listen))
+	b.ctx = ctx
 	t.Cleanup(func() {
-		if t.Failed() {
-			b.picture("at the end of " + t.Name())
-		}
 		end()
 		for _, fault := range b.all(&b.faults) {
 			t.Errorf("in the page: %s", fault)
 		}
 	})
-	b.run(network.Enable(), log.Enable(), chromedp.Navigate(address))
+	if err := chromedp.Do(ctx); err != nil { // without a bound: the tab would end with it
+		t.Fatalf("opening a tab: %v", err)
+	}
+	b.do(chromedp.Navigate(address))
 	return b
 }
 
@@ -103,9 +102,13 @@ func (b *tab) listen(event any) {
 	case *network.EventWebSocketCreated:
 		b.requests = append(b.requests, "GET "+e.URL)
 	case *runtime.EventExceptionThrown:
-		b.faults = append(b.faults, e.ExceptionDetails.Error())
+		text := e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			text += " " + e.ExceptionDetails.Exception.Description
+		}
+		b.faults = append(b.faults, text)
 	case *log.EventEntryAdded:
-		if e.Entry.Source == log.SourceSecurity || e.Entry.Source == log.SourceViolation {
+		if e.Entry.Source == log.EntrySourceSecurity || e.Entry.Source == log.EntrySourceViolation {
 			b.faults = append(b.faults, e.Entry.Text)
 		}
 	}
@@ -127,29 +130,32 @@ func (b *tab) requested(parts ...string) string {
 	return ""
 }
 
-func (b *tab) run(actions ...chromedp.Action) {
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	run(b, chromedp.Steps(steps...))
+}
+
+func run[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, harness.Patience)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
 		b.t.Fatalf("chromium: %v", err)
 	}
+	return v
 }
 
 // script runs JavaScript in the page.
 func (b *tab) script(code string) {
 	b.t.Helper()
-	b.run(chromedp.Evaluate(code+"\n;undefined", nil))
+	b.do(chromedp.Evaluate[chromedp.Void](code))
 }
 
-// value returns what a JavaScript expression gives.
+// value returns what a JavaScript expression gives, or its promise.
 func value[T any](b *tab, expression string) T {
 	b.t.Helper()
-	var v T
-	b.run(chromedp.Evaluate(expression, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams {
-		return p.WithAwaitPromise(true)
-	}))
-	return v
+	return run(b, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 }
 
 // until waits until a JavaScript expression is true in the page.
@@ -157,8 +163,8 @@ func (b *tab) until(what, expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, harness.Patience)
 	defer cancel()
-	err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingInterval(pollEvery), chromedp.WithPollingTimeout(0)))
-	if err != nil {
+	poll := chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(0))
+	if _, err := chromedp.Run(ctx, poll); err != nil {
 		b.t.Fatalf("waiting until %s: %v\nin the page: %s", what, err, value[string](b, "document.body.innerText"))
 	}
 }
@@ -166,7 +172,7 @@ func (b *tab) until(what, expression string) {
 // click clicks the element that is, or becomes, visible under a selector.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.run(chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
+	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 // text returns what a reader sees of an element.
@@ -186,9 +192,7 @@ func (b *tab) see(selector, part string) {
 // nor dark, from 0 to 1.
 func (b *tab) bright(selector string) float64 {
 	b.t.Helper()
-	var shot []byte
-	b.run(chromedp.Screenshot(selector, &shot, chromedp.ByQuery))
-	picture, err := png.Decode(bytes.NewReader(shot))
+	picture, err := png.Decode(bytes.NewReader(run(b, chromedp.Screenshot(chromedp.CSS(selector)))))
 	if err != nil {
 		b.t.Fatal(err)
 	}
