@@ -126,8 +126,9 @@ func (p *player) skip(packet *media.Packet) bool {
 		known := p.timeline.passes > 0 && p.sent[key] == string(packet.Body)
 		p.sent[key] = string(packet.Body)
 		return known
+	default:
+		return false
 	}
-	return false
 }
 
 // wrap returns t as a publisher says it, on a clock of 32 bits.

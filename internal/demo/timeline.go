@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sluice/media"
@@ -51,15 +52,17 @@ func (t *timeline) place(dts time.Duration, p *media.Packet) (at time.Duration, 
 	return t.placed, true
 }
 
-// again begins the next pass where the track that ends last ends.
+// again begins the next pass where the track that ends last ends. There must
+// have been a frame in this one.
 func (t *timeline) again() {
-	first, end := t.last, t.last
+	var begins, ends []time.Duration
 	for _, s := range t.spans {
 		if s.frames > 0 {
-			first, end = min(first, s.first), max(end, s.end())
+			begins, ends = append(begins, s.first), append(ends, s.end())
 		}
 	}
-	*t = timeline{passes: t.passes + 1, shift: t.shift + end - first, placed: t.placed}
+	t.shift += slices.Max(ends) - slices.Min(begins)
+	*t = timeline{passes: t.passes + 1, shift: t.shift, placed: t.placed}
 }
 
 // span is the time that one track takes in a pass.
