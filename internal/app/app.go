@@ -83,6 +83,11 @@ func (a *App) discard(ctx context.Context) error {
 // open to everybody.
 func (a *App) Facts() *module.Facts { return a.facts }
 
+// Has tells whether a module is in the binary and turned on.
+func (a *App) Has(name string) bool {
+	return slices.ContainsFunc(a.parts, func(p part) bool { return p.name == name })
+}
+
 // Run serves until ctx is done, or until a module fails, whose error it
 // returns. Nothing of the server runs any more then.
 func (a *App) Run(ctx context.Context) error {

@@ -71,15 +71,13 @@ func (p *printer) value(indent, lead string, v reflect.Value) {
 
 // scalar returns a scalar as it stands in YAML.
 func (p *printer) scalar(v reflect.Value) string {
-	if !isText(v.Type()) {
-		if v.Kind() == reflect.String {
-			return p.quote(v.String())
-		}
-		return fmt.Sprint(v.Interface())
-	}
 	m, ok := v.Interface().(encoding.TextMarshaler)
-	if !ok {
-		return p.quote(fmt.Sprint(v.Interface()))
+	switch {
+	case ok:
+	case v.Kind() == reflect.String:
+		return p.quote(v.String())
+	default:
+		return fmt.Sprint(v.Interface())
 	}
 	text, err := m.MarshalText()
 	if err != nil {

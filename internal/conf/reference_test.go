@@ -38,6 +38,8 @@ type badConfig struct {
 	Pointer   *string        `yaml:"pointer" doc:"x"`
 	Any       []any          `yaml:"any" doc:"x"`
 	ByNumber  map[int]string `yaml:"by_number" doc:"x"`
+	ReadOnly  readOnly       `yaml:"read_only" doc:"x"`
+	Chosen    chosen         `yaml:"chosen" doc:"x"`
 	AB        struct {
 		C string `yaml:"c" doc:"x"`
 	} `yaml:"a_b" doc:"x"`
@@ -48,6 +50,14 @@ type badConfig struct {
 
 func (badConfig) Validate() error { return nil }
 
+type readOnly struct{}
+
+func (*readOnly) UnmarshalText([]byte) error { return nil }
+
+type chosen string
+
+func (*chosen) UnmarshalText([]byte) error { return nil }
+
 func TestCheckFindsSectionsThatAreDeclaredWrong(t *testing.T) {
 	t.Parallel()
 	if err := conf.Check(sections()); err != nil {
@@ -57,9 +67,13 @@ func TestCheckFindsSectionsThatAreDeclaredWrong(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
+	if strings.Contains(err.Error(), "chosen") {
+		t.Errorf("a text of a type of its own is printed as it is: %v", err)
+	}
 	for _, want := range []string{
 		`bad.camelCase: "camelCase" is not snake_case`, "bad.silent: no doc tag", "bad.channel: no way to decode a chan int",
 		"bad.pointer: no way to decode a *string", "bad.any: no way to decode a interface {}",
+		"bad.read_only: a conf_test.readOnly can be read, but not printed",
 		"bad.by_number: the keys of a map[int]string are no texts",
 		"bad.a.b_c: SLUICE_BAD_A_B_C is the variable of bad.a_b.c too",
 		"ptr: the section is a *conf_test.badConfig, not a struct", "nil: the section is a <nil>, not a struct",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 )
 
@@ -138,6 +137,8 @@ func checkKey(k key) error {
 		return fmt.Errorf("%s: %q is not snake_case", k.path, k.name)
 	case k.doc == "":
 		return fmt.Errorf("%s: no doc tag", k.path)
+	case shapeOf(k.typ) == section:
+		return nil // its keys are checked by themselves
 	}
 	return checkType(k.path, k.typ)
 }
@@ -158,16 +159,13 @@ func checkType(path string, t reflect.Type) error {
 		}
 		return errors.Join(errs...)
 	}
-	if isText(t) {
-		if !t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) {
-			return fmt.Errorf("%s: a %v can be read, but not printed", path, t)
-		}
+	switch {
+	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && isText(t), basic(t) != "":
 		return nil
+	case isText(t):
+		return fmt.Errorf("%s: a %v can be read, but not printed", path, t)
 	}
-	if !slices.Contains([]string{"a whole number", "a number", "true or false", "text"}, wants(t)) {
-		return fmt.Errorf("%s: no way to decode a %v", path, t)
-	}
-	return nil
+	return fmt.Errorf("%s: no way to decode a %v", path, t)
 }
 
 // wants says what a value of the type looks like.
@@ -181,6 +179,11 @@ func wants(t reflect.Type) string {
 	if isText(t) {
 		return "text"
 	}
+	return basic(t)
+}
+
+// basic is [wants] for the kinds that Go has itself, empty for others.
+func basic(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:
 		return "true or false"
@@ -192,5 +195,5 @@ func wants(t reflect.Type) string {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number"
 	}
-	return "nothing"
+	return ""
 }

@@ -1,0 +1,5 @@
+//go:build no_console
+
+package main
+
+func consolePart() part { return part{name: "console", absent: []string{"console"}} }

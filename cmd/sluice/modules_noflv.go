@@ -1,0 +1,5 @@
+//go:build no_flv
+
+package main
+
+func flvPart() part { return part{name: "flv", absent: []string{"flv", "record"}} }
