@@ -6,8 +6,8 @@
 //	             Reader    Message
 //	             Writer
 //
-// It does no logging, starts no goroutines and keeps no time: deadlines are
-// set by whoever owns the connection.
+// It does no logging and leaves no goroutines behind. A server's deadlines are
+// set by whoever owns the connection, a client keeps its own.
 package rtmp
 
 import (
