@@ -226,7 +226,7 @@ func (p patient) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
-func TestCase007ASlowHandshakeWorksAndAStalledOneEnds(t *testing.T) {
+func TestASlowHandshakeWorksAndAStalledOneEnds(t *testing.T) {
 	t.Parallel()
 	const (
 		pause = 10 * time.Millisecond
@@ -289,7 +289,7 @@ func TestCase009AnyC2IsAccepted(t *testing.T) {
 	answer(t, ffmpegC1(t), c2)
 }
 
-func TestCase010ClientsThatLeaveInTheHandshakeLeaveNothing(t *testing.T) {
+func TestClientsThatLeaveInTheHandshakeLeaveNothing(t *testing.T) {
 	t.Parallel()
 	hello := append([]byte{3}, make([]byte, blockLen)...)
 	var wg sync.WaitGroup
