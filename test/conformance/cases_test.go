@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -85,8 +87,7 @@ func TestCase098MetadataOfALaterTimeComesOutAtZero(t *testing.T) {
 
 func TestCase103RangeIsAnsweredWithTheLiveStream(t *testing.T) {
 	s := harness.Start(t)
-	_, tags := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
-	harness.Connect(t, s.Push("case103")).Send(t, tags...)
+	harness.PublishFile(t, harness.Media(t, "h264_aac.flv"), s.Push("case103"))
 	for _, bytes := range []string{"bytes=0-", "bytes=100-"} {
 		v := harness.Watch(t, s.Play("http", "case103?wait=30s"), "Range: "+bytes)
 		if h, err := v.Header(); err != nil || v.Answer.StatusCode != http.StatusOK || v.Answer.Header.Get("Content-Range") != "" || !h.Video {
@@ -219,20 +220,15 @@ func monotonic(t *testing.T, way string, sent, got []flv.Tag) {
 func TestCase108TheEndOfThePublisherIsACleanEnd(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, tags := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
-	for name, end := range map[string]func(*harness.Pusher){
-		"unpublished":  func(p *harness.Pusher) { p.Finish(t) },
-		"disconnected": func(p *harness.Pusher) { p.Close() },
-	} {
+	for name, signal := range map[string]os.Signal{"unpublished": syscall.SIGTERM, "disconnected": syscall.SIGKILL} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := "case108/" + name
-			p := harness.Connect(t, s.Push(path))
-			p.Send(t, tags...)
+			encoder := harness.PublishFile(t, harness.Media(t, "h264_aac.flv"), s.Push(path))
 			raw := rawBody(t, s.HTTP, "/flv/"+path+"?wait=30s")
 			player := harness.Run(t, "", nil, "ffmpeg", "-hide_banner", "-nostats", "-i", s.Play("http", path), "-c", "copy", "-f", "null", "-")
 			player.WaitLine(t, "Press [q]")
-			end(p)
+			encoder.Signal(t, signal)
 			b, err := io.ReadAll(raw)
 			if err != nil || !bytes.HasSuffix(b, []byte("0\r\n\r\n")) {
 				t.Errorf("the body ends with %q (%v)", b[max(0, len(b)-20):], err)

@@ -4,8 +4,10 @@
 package e2e_test
 
 import (
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -48,6 +50,7 @@ func TestWhatFFmpegPublishesComesBackEverywhere(t *testing.T) {
 func comesBack(t *testing.T, src harness.Source, address string) {
 	t.Helper()
 	v := harness.Watch(t, address)
+	defer v.Close()
 	h, err := v.Header()
 	if err != nil || h.Video != (src.Video != "") || h.Audio != (src.Audio != "") {
 		t.Fatalf("%s: the header says %+v (%v)", address, h, err)
@@ -83,9 +86,9 @@ func TestFFmpegSavesAndFFplayPlaysWhatIsPublished(t *testing.T) {
 		t.Run(src.Name, func(t *testing.T) {
 			t.Parallel()
 			path := "live/" + slug(src.Name)
-			harness.Publish(t, src, s.Push(path))
+			encoder := harness.Publish(t, src, s.Push(path))
 			url := s.Play("http", path+".flv")
-			harness.Watch(t, url+"?wait=30s").Packet(t) // it is live
+			comesBack(t, src, url+"?wait=30s")
 
 			formats := []string{"flv", "mkv"}
 			if src.Audio == "" || src.Audio == "aac" {
@@ -99,7 +102,7 @@ func TestFFmpegSavesAndFFplayPlaysWhatIsPublished(t *testing.T) {
 					t.Errorf("%s has %d packets only", file, len(packets))
 				}
 			}
-			play(t, src, url)
+			play(t, src, url, encoder)
 		})
 	}
 }
@@ -120,11 +123,25 @@ func sees(t *testing.T, src harness.Source, file string) {
 	}
 }
 
-// play runs ffplay, which ends by itself after what it takes for five seconds.
-func play(t *testing.T, src harness.Source, url string) {
+// play runs ffplay until the encoder ends, which has to end it too. Its option
+// -t does not: on a live stream it only stops showing what comes later.
+func play(t *testing.T, src harness.Source, url string, encoder *harness.Process) {
 	t.Helper()
 	p := harness.Run(t, "", []string{"SDL_VIDEODRIVER=dummy", "SDL_AUDIODRIVER=dummy"},
-		"ffplay", "-hide_banner", "-nostats", "-autoexit", "-t", "5", url)
+		"ffplay", "-hide_banner", "-stats", "-autoexit", "-t", "5", url)
+	start := -1.0
+	p.WaitFor(t, "a clock that has gone on for two seconds", func(line string) bool {
+		clock, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		at, err := strconv.ParseFloat(clock, 64)
+		if err != nil || math.IsNaN(at) || !strings.Contains(rest, "aq=") {
+			return false
+		}
+		if start < 0 {
+			start = at
+		}
+		return at >= start+2
+	})
+	encoder.Stop(t)
 	code := p.Wait(t)
 	out := p.Output()
 	if code != 0 || src.Video != "" && !strings.Contains(out, "Video: "+src.Video) ||

@@ -31,6 +31,7 @@ func recordings(t *testing.T, s *harness.Server, query string) []harness.Recordi
 func record(t *testing.T, s *harness.Server, path string) harness.Recording {
 	t.Helper()
 	v := harness.Watch(t, s.Play("http", path+"?wait=30s"))
+	defer v.Close()
 	v.Packet(t)
 	r := s.Record(t, "POST", "start/"+path)
 	start := v.Packet(t).DTS

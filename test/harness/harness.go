@@ -21,7 +21,7 @@ const Patience = 60 * time.Second
 
 // binaryVar names the variable that tells the tests of a package where [Main]
 // put the server. Whoever sets it beforehand tests a server of their own.
-const binaryVar = "SLUICE_TEST_BINARY"
+const binaryVar = "TEST_SLUICE"
 
 // Main is the TestMain of a package that tests the real server: it builds the
 // server, with the race detector if the tests themselves have it, and runs the

@@ -2,7 +2,9 @@ package harness
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -33,7 +35,7 @@ func Run(tb testing.TB, dir string, env []string, name string, args ...string) *
 	p := &Process{name: name, done: make(chan struct{}), more: make(chan struct{})}
 	p.cmd = exec.Command(name, args...) //nolint:noctx // outlives tb.Context(), which ends before the clean-up
 	p.cmd.Dir = dir
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), isSetting), env...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -55,26 +57,38 @@ func Run(tb testing.TB, dir string, env []string, name string, args ...string) *
 	return p
 }
 
+// isSetting tells whether a variable would configure the server.
+func isSetting(v string) bool { return strings.HasPrefix(v, "SLUICE_") }
+
 func tail(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
 
 func (p *Process) read(r io.ReadCloser) {
 	defer close(p.done)
 	defer r.Close()
-	in := bufio.NewReader(r)
-	for {
-		line, err := in.ReadString('\n')
-		if line != "" {
-			p.mu.Lock()
-			p.lines = append(p.lines, strings.TrimRight(line, "\r\n"))
-			close(p.more)
-			p.more = make(chan struct{})
-			p.mu.Unlock()
-		}
-		if err != nil {
-			break
-		}
+	in := bufio.NewScanner(r)
+	in.Buffer(nil, 1<<20)
+	in.Split(splitLines)
+	for in.Scan() {
+		p.mu.Lock()
+		p.lines = append(p.lines, in.Text())
+		close(p.more)
+		p.more = make(chan struct{})
+		p.mu.Unlock()
 	}
-	_ = p.cmd.Wait() // the exit code says it
+	_, _ = io.Copy(io.Discard, r) // behind a line that is too long
+	_ = p.cmd.Wait()              // the exit code says it
+}
+
+// splitLines splits at carriage returns too, with which players overwrite the
+// line that shows where they are.
+func splitLines(b []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexAny(b, "\r\n"); i >= 0 {
+		return i + 1, b[:i], nil
+	}
+	if atEOF && len(b) > 0 {
+		return len(b), b, nil
+	}
+	return 0, nil, nil
 }
 
 // Lines returns what the program has written so far.
@@ -96,34 +110,35 @@ func (p *Process) Output() string { return strings.Join(p.Lines(), "\n") }
 // parts.
 func (p *Process) WaitLine(tb testing.TB, parts ...string) string {
 	tb.Helper()
+	return p.WaitFor(tb, fmt.Sprintf("a line with %q", parts), func(line string) bool {
+		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+	})
+}
+
+// WaitFor returns the first line, written or yet to come, that is what is
+// waited for. It asks for each line once.
+func (p *Process) WaitFor(tb testing.TB, what string, is func(line string) bool) string {
+	tb.Helper()
 	bound := time.After(Patience)
+	seen := 0
 	for {
 		lines, more := p.snapshot()
-		for _, line := range lines {
-			if hasAll(line, parts) {
-				return line
+		for ; seen < len(lines); seen++ {
+			if is(lines[seen]) {
+				return lines[seen]
 			}
 		}
 		select {
 		case <-more:
 		case <-p.done:
-			if again, _ := p.snapshot(); len(again) > len(lines) {
+			if again, _ := p.snapshot(); len(again) > seen {
 				continue
 			}
-			tb.Fatalf("%s ended (%d) without a line with %q:\n%s", p.name, p.cmd.ProcessState.ExitCode(), parts, p.Output())
+			tb.Fatalf("%s ended (%d) without %s:\n%s", p.name, p.cmd.ProcessState.ExitCode(), what, p.Output())
 		case <-bound:
-			tb.Fatalf("%s wrote no line with %q:\n%s", p.name, parts, p.Output())
+			tb.Fatalf("%s wrote nothing with %s:\n%s", p.name, what, p.Output())
 		}
 	}
-}
-
-func hasAll(line string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(line, part) {
-			return false
-		}
-	}
-	return true
 }
 
 // Done is closed when the program has ended.

@@ -26,6 +26,7 @@ type Viewer struct {
 
 	Answer *http.Response // but for its body
 	body   *bufio.Reader
+	conn   io.Closer
 }
 
 // Watch opens a stream: "ws" URLs by WebSocket, "http" URLs by HTTP/1.1, and
@@ -53,9 +54,9 @@ func Open(ctx context.Context, address string, headers ...string) (*Viewer, erro
 	return openRaw(ctx, address, "HTTP/1.1", headers)
 }
 
-func newViewer(answer *http.Response, body io.Reader) *Viewer {
+func newViewer(answer *http.Response, conn io.Closer, body io.Reader) *Viewer {
 	r := bufio.NewReader(body)
-	return &Viewer{Reader: flv.NewReader(r), Answer: answer, body: r}
+	return &Viewer{Reader: flv.NewReader(r), Answer: answer, body: r, conn: conn}
 }
 
 func openWS(ctx context.Context, address string) (*Viewer, error) {
@@ -64,7 +65,8 @@ func openWS(ctx context.Context, address string) (*Viewer, error) {
 		return nil, err
 	}
 	c.SetReadLimit(64 << 20)
-	return newViewer(answer, websocket.NetConn(ctx, c, websocket.MessageBinary)), nil
+	conn := websocket.NetConn(ctx, c, websocket.MessageBinary)
+	return newViewer(answer, conn, conn), nil
 }
 
 // openRaw is an HTTP client of one request, which says of what version it is
@@ -92,7 +94,7 @@ func openRaw(ctx context.Context, address, version string, headers []string) (*V
 		c.Close()
 		return nil, fmt.Errorf("%s: %s (%w)", answer.Status, text, errors.Join(errRefused, err))
 	}
-	return newViewer(answer, answer.Body), nil
+	return newViewer(answer, c, answer.Body), nil
 }
 
 var errRefused = errors.New("refused")
@@ -118,6 +120,9 @@ func (v *Viewer) Packet(tb testing.TB) media.Packet {
 	p.DTS = tag.DTS
 	return p
 }
+
+// Close hangs up.
+func (v *Viewer) Close() { _ = v.conn.Close() } // the server may have done so
 
 // Begin waits for the first byte of the body.
 func (v *Viewer) Begin(tb testing.TB) {
