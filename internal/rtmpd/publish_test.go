@@ -437,6 +437,7 @@ func TestStreamCarriesWhatWasPublished(t *testing.T) {
 			t.Errorf("the stream ended with %v", err)
 		}
 		sameFrames(t, w.all(), file)
+		synctest.Wait()
 		if got := h.log.lines(t, "session ended"); len(got) != 1 || got[0]["bytes"].(float64) < 160_000 {
 			t.Errorf("logged %v", got)
 		}
