@@ -237,7 +237,11 @@ func TestTheDemoPrintsURLsThatWork(t *testing.T) {
 	s := harness.Start(t, "demo")
 	line := s.WaitLine(t, "HTTP-FLV", "http://")
 	_, url, _ := strings.Cut(line, "http://")
-	resp, err := http.Get("http://" + url) //nolint:noctx // ends below
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func publish(ctx context.Context, src io.ReadSeeker, u rtmp.URL, loop bool, begu
 		}
 	}
 	switch {
-	case ctx.Err() != nil:
+	case stopped(ctx):
 		return nil
 	case err != nil:
 		return fmt.Errorf("publishing to %s: %w", u, err)
@@ -75,16 +75,19 @@ func publish(ctx context.Context, src io.ReadSeeker, u rtmp.URL, loop bool, begu
 	_ = c.Unpublish() // a server that is gone needs no farewell
 	c.Close()
 	reader.Wait()
-	if ctx.Err() != nil {
+	if stopped(ctx) {
 		return nil
 	}
 	return err
 }
+
+// stopped tells whether the user has had enough, which is no failure.
+func stopped(ctx context.Context) bool { return ctx.Err() != nil }
 
 // sink is a client as [demo.Play] knows it.
 type sink struct{ *rtmp.Client }
 
 // WriteTag implements [demo.Sink].
 func (s sink) WriteTag(typ uint8, dts time.Duration, body []byte) error {
-	return s.Client.WriteTag(typ, uint32(dts.Milliseconds()), body) //nolint:gosec // below 2^32 ms, as Play promises
+	return s.Client.WriteTag(typ, uint32(dts.Milliseconds()), body)
 }

@@ -31,8 +31,7 @@ func (w *world) load() (*app.Config, error) {
 		o.Set = append(o.Set, "log.format="+w.cli.LogFormat)
 	}
 	cfg, err := app.Load(o)
-	var mistakes conf.Errors
-	if errors.As(err, &mistakes) {
+	if mistakes, ok := errors.AsType[conf.Errors](err); ok {
 		return nil, usageError{fmt.Errorf("%s in the configuration:\n%w", count(len(mistakes)), err)}
 	}
 	if err != nil {

@@ -41,9 +41,8 @@ func (s *source) at(p token.Position) place {
 	return place{from: s.from, name: s.name}
 }
 
-func (s *source) fail(at token.Position, path, format string, args ...any) bool {
+func (s *source) fail(at token.Position, path, format string, args ...any) {
 	s.errs = append(s.errs, newError(s.at(at), path, fmt.Sprintf(format, args...)))
-	return false
 }
 
 // entry is one key of a mapping.
@@ -57,8 +56,7 @@ type entry struct {
 func (d *decoder) file(name string, src []byte) {
 	doc, err := parse(src)
 	if err != nil {
-		var pe *parseError
-		if errors.As(err, &pe) {
+		if pe, ok := errors.AsType[*parseError](err); ok {
 			d.errs = append(d.errs, newError(place{fromFile, name, pe.line, pe.col}, "", pe.text))
 		}
 		return
@@ -100,14 +98,16 @@ func (d *decoder) noSection(name string) string {
 // value changes nothing.
 func (s *source) decode(n ast.Node, v reflect.Value, path string) bool {
 	at := position(n)
-	if !s.spend(1, at, path) {
+	if !s.spend(at, path) {
 		return false
 	}
 	if alias, ok := n.(*ast.AliasNode); ok && s.aliases[alias] == nil {
-		return s.fail(at, path, "no anchor &%s before this alias", alias.Value.GetToken().Value)
+		s.fail(at, path, "no anchor &%s before this alias", alias.Value.GetToken().Value)
+		return false
 	}
 	if tag, ok := n.(*ast.TagNode); ok && !strings.HasPrefix(tag.GetToken().Value, "!!") {
-		return s.fail(at, path, "the tag %s means nothing here", tag.GetToken().Value)
+		s.fail(at, path, "the tag %s means nothing here", tag.GetToken().Value)
+		return false
 	}
 	n = s.bare(n)
 	if n == nil {
@@ -129,21 +129,24 @@ func (s *source) decode(n ast.Node, v reflect.Value, path string) bool {
 	case scalar:
 		if text, ok := textOf(n, v.Type()); ok {
 			if err := setText(v, text); err != nil {
-				return s.fail(position(n), path, "%s", err)
+				s.fail(position(n), path, "%s", err)
+				return false
 			}
 			return true
 		}
 	}
-	return s.fail(position(n), path, "wants %s, this is %s", wants(v.Type()), got(n, v.Type()))
+	s.fail(position(n), path, "wants %s, this is %s", wants(v.Type()), got(n, v.Type()))
+	return false
 }
 
-// spend takes n nodes from the budget and tells whether it lasts.
-func (s *source) spend(n int, at token.Position, path string) bool {
+// spend takes a node from the budget and tells whether it lasts.
+func (s *source) spend(at token.Position, path string) bool {
 	if s.budget < 0 {
 		return false // reported
 	}
-	if s.budget -= n; s.budget < 0 {
-		return s.fail(at, path, "the aliases make more than %d values of the document", maxNodes)
+	if s.budget--; s.budget < 0 {
+		s.fail(at, path, "the aliases make more than %d values of the document", maxNodes)
+		return false
 	}
 	return true
 }
@@ -154,7 +157,8 @@ func (s *source) decodeStruct(m ast.MapNode, v reflect.Value, path string) bool 
 		p := path + "." + e.name
 		f, found := find(v.Type(), e.name)
 		if !found {
-			ok = s.fail(e.at, p, "unknown key%s", hint(e.name, names(v.Type())))
+			s.fail(e.at, p, "unknown key%s", hint(e.name, names(v.Type())))
+			ok = false
 			continue
 		}
 		s.places[p] = s.at(e.at)
@@ -207,7 +211,7 @@ func (s *source) entries(m ast.MapNode, path string) []entry {
 	seen := map[string]token.Position{}
 	for it := m.MapRange(); it.Next(); {
 		k := it.Key()
-		if !s.spend(1, position(k), path) {
+		if !s.spend(position(k), path) {
 			return nil
 		}
 		if k.IsMergeKey() {
@@ -235,7 +239,7 @@ func (s *source) entries(m ast.MapNode, path string) []entry {
 
 // merge lists the keys that a merge key brings.
 func (s *source) merge(n ast.Node, path string) []entry {
-	if !s.spend(1, position(n), path) {
+	if !s.spend(position(n), path) {
 		return nil
 	}
 	switch m := s.bare(n).(type) {

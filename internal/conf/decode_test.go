@@ -108,8 +108,7 @@ func mustDecode(t *testing.T, src conf.Source) (webConfig, flvConfig) {
 func wantErrors(t *testing.T, src conf.Source, want ...string) {
 	t.Helper()
 	_, err := decode(src)
-	var all conf.Errors
-	if !errors.As(err, &all) {
+	if _, ok := errors.AsType[conf.Errors](err); !ok {
 		t.Fatalf("the error is %v, want %d mistakes", err, len(want))
 	}
 	if d := cmp.Diff(want, strings.Split(err.Error(), "\n")); d != "" {

@@ -110,6 +110,7 @@ func checkTokens(tokens token.Tokens) error {
 			flow++
 		case token.SequenceEndType, token.MappingEndType:
 			flow = max(0, flow-1)
+		default:
 		}
 		if flow == 0 && (prev == nil || prev.Position.Line != tk.Position.Line ||
 			prev.Type == token.SequenceEntryType || prev.Type == token.MappingKeyType) {
@@ -133,8 +134,8 @@ func checkTokens(tokens token.Tokens) error {
 // syntaxError turns an error of the parser into one without the lines around
 // it: they may hold secrets.
 func syntaxError(err error) error {
-	var e yaml.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[yaml.Error](err)
+	if !ok {
 		return &parseError{0, 0, err.Error()}
 	}
 	p := &parseError{text: e.GetMessage()}

@@ -85,6 +85,7 @@ func setText(v reflect.Value, text string) error {
 		}
 		v.SetFloat(f)
 		return nil
+	default: // the integers
 	}
 	digits := strings.TrimPrefix(strings.TrimPrefix(text, "+"), "-")
 	if len(digits) > 1 && digits[0] == '0' {

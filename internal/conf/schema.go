@@ -35,10 +35,9 @@ type field struct {
 // yaml tag is no key.
 func fieldsOf(t reflect.Type) []field {
 	var all []field
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		if name := f.Tag.Get("yaml"); f.IsExported() && name != "" && name != "-" {
-			all = append(all, field{name, f.Tag.Get("doc"), f.Type, i})
+			all = append(all, field{name, f.Tag.Get("doc"), f.Type, f.Index[0]})
 		}
 	}
 	return all
@@ -158,6 +157,7 @@ func checkType(path string, t reflect.Type) error {
 			errs = append(errs, checkType(path+"."+f.name, f.typ))
 		}
 		return errors.Join(errs...)
+	case scalar:
 	}
 	switch {
 	case t.Implements(reflect.TypeFor[encoding.TextMarshaler]()) && isText(t), basic(t) != "":
@@ -175,6 +175,7 @@ func wants(t reflect.Type) string {
 		return "a list, such as [a, b]"
 	case mapping, section:
 		return "a mapping: keys with values, indented below it"
+	case scalar:
 	}
 	if isText(t) {
 		return "text"
@@ -194,6 +195,7 @@ func basic(t reflect.Type) string {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number"
+	default:
+		return ""
 	}
-	return ""
 }

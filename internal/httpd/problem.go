@@ -39,8 +39,8 @@ func NewProblem(status int, detail string) *Problem {
 // Error answers with a problem document. An error without a [Problem] in its
 // tree becomes a 500 that shows none of its text.
 func Error(w http.ResponseWriter, err error) {
-	var p *Problem
-	if !errors.As(err, &p) {
+	p, ok := errors.AsType[*Problem](err)
+	if !ok {
 		p = NewProblem(http.StatusInternalServerError, "")
 	}
 	h := w.Header()

@@ -349,8 +349,7 @@ func TestABodyIsBounded(t *testing.T) {
 		m.Handle(auth.Public, "/post", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, read = io.ReadAll(r.Body) }))
 	})
 	talk(t, s.Addr(), "POST /post HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n"+strings.Repeat("x", 2_000_000))
-	var tooLarge *http.MaxBytesError
-	if !errors.As(read, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](read); !ok {
 		t.Errorf("reading the body gives %v", read)
 	}
 }
