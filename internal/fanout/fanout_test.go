@@ -113,7 +113,7 @@ func TestAViewerGetsThePrefixThenEveryByteFromItsPositionOn(t *testing.T) {
 			at := l.Append(true, []byte("key"))
 			server, client := pair(t)
 			v := fanout.NewViewer(server, l)
-			v.Begin, v.First = at, []byte("head|")
+			v.Begin, v.First = at, [][]byte{[]byte("he"), nil, []byte("ad|")}
 			v.Farewell = func(reason error) []byte { return []byte(reason.Error()) }
 			reason := serve(newSweeper(t, time.Minute), v)
 

@@ -245,6 +245,13 @@ func (l *Log) oldest() int64 {
 	return l.blocks[0].base
 }
 
+// Position returns the position behind the newest byte.
+func (l *Log) Position() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head
+}
+
 // Holds tells whether the bytes at a position are still there.
 func (l *Log) Holds(pos int64) bool {
 	l.mu.Lock()

@@ -29,18 +29,17 @@ func (v *Viewer) prepare() bool {
 	return true
 }
 
-// writeStep writes what the socket takes of v.buf and tells whether that was
-// all; if not, the runtime calls it again when the socket takes more.
+// writeStep writes what the socket takes and tells whether that was all; if
+// not, the runtime calls it again when the socket takes more.
 func (v *Viewer) writeStep(fd uintptr) bool {
 	for {
-		n, err := unix.Write(int(fd), v.buf)
+		n, err := v.writeSome(int(fd))
 		switch {
 		case n > 0:
-			v.buf = v.buf[n:]
 			if v.blocked.Load() != 0 {
 				v.blocked.Store(time.Now().UnixNano())
 			}
-			if len(v.buf) == 0 {
+			if v.advance(n) {
 				return true
 			}
 		case errors.Is(err, unix.EINTR):
@@ -55,6 +54,32 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// maxPieces is how many pieces one call of the system takes.
+const maxPieces = 1024
+
+func (v *Viewer) writeSome(fd int) (int, error) {
+	if len(v.rest) == 0 {
+		return unix.Write(fd, v.buf)
+	}
+	pieces := append([][]byte{v.buf}, v.rest[:min(len(v.rest), maxPieces-1)]...)
+	return unix.Writev(fd, pieces)
+}
+
+// advance forgets the n bytes that were written and tells whether that was
+// all. The pieces are shared: only the slices of this viewer move.
+func (v *Viewer) advance(n int) (all bool) {
+	for n >= len(v.buf) {
+		n -= len(v.buf)
+		if len(v.rest) == 0 {
+			v.buf = nil
+			return true
+		}
+		v.buf, v.rest = v.rest[0], v.rest[1:]
+	}
+	v.buf = v.buf[n:]
+	return false
 }
 
 // peeker reads what clients have sent, without waiting and without allocating.

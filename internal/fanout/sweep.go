@@ -185,10 +185,3 @@ func (v *Viewer) read() {
 		}
 	}
 }
-
-// position returns the log's head.
-func (l *Log) position() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.head
-}

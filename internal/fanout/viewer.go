@@ -3,6 +3,7 @@ package fanout
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -41,9 +42,9 @@ type Counter interface{ AddBytes(n int64) }
 // Viewer is one connection that reads a log, made by [NewViewer]. Its fields
 // may be set until [Sweeper.Serve].
 type Viewer struct {
-	// First is sent before the log: a response head, configurations. It must
-	// end with a whole frame.
-	First []byte
+	// First is sent before the log: a response head, configurations, pictures
+	// to begin with. It must end with a whole frame. The pieces are shared.
+	First [][]byte
 	// Begin is the position from which the log is read. Next means to wait
 	// for the next key position.
 	Begin int64
@@ -62,6 +63,7 @@ type Viewer struct {
 	step  func(fd uintptr) bool
 	queue chan struct{} // the viewer's signal
 	buf   []byte        // what is being written
+	rest  [][]byte      // what follows buf, or nothing
 	fail  error         // of the newest write
 
 	cursor  int64
@@ -90,13 +92,13 @@ const maxControl = 16 << 10
 // NewViewer returns a viewer that will send log to conn, which it owns. It
 // begins at the next key position, as seen from now, and has no peer.
 func NewViewer(conn net.Conn, log *Log) *Viewer {
-	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1), cursor: log.position()}
+	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1), cursor: log.Position()}
 }
 
 // serve writes until the log ends, the connection fails or somebody kicks.
 func (v *Viewer) serve() error {
 	defer v.log.leave(v)
-	if err := v.write(v.First); err != nil {
+	if err := v.write(nil, v.First...); err != nil {
 		return v.reason(err)
 	}
 	v.First = nil
@@ -219,30 +221,38 @@ func (l *Log) reason() error {
 	return l.err
 }
 
-// write writes all of b.
-func (v *Viewer) write(b []byte) error {
-	if len(b) == 0 {
+// write writes all of b, and then the pieces that follow.
+func (v *Viewer) write(b []byte, more ...[]byte) error {
+	n := len(b)
+	for _, p := range more {
+		n += len(p)
+	}
+	if n == 0 {
 		return nil
 	}
-	n := len(b)
-	err := v.send1(b)
-	v.buf = nil
+	var err error
+	if v.raw != nil {
+		v.buf, v.rest, v.fail = b, more, nil
+		err = v.raw.Write(v.step)
+		err = errors.Join(v.fail, err)
+		v.buf, v.rest = nil, nil
+	} else {
+		err = v.writePlainly(b, more)
+	}
+	v.blocked.Store(0)
 	if v.Count != nil {
 		v.Count.AddBytes(int64(n))
 	}
 	return err
 }
 
-func (v *Viewer) send1(b []byte) error {
-	if v.raw != nil {
-		v.buf, v.fail = b, nil
-		err := v.raw.Write(v.step)
-		v.blocked.Store(0)
-		return errors.Join(v.fail, err)
+// writePlainly writes to a connection of which nothing else is known. While a
+// write is under way it counts as blocked.
+func (v *Viewer) writePlainly(b []byte, more [][]byte) error {
+	if len(more) > 0 {
+		b = slices.Concat(append([][]byte{b}, more...)...)
 	}
-	// Without a look into the socket, a write that takes long is blocked.
 	v.blocked.Store(time.Now().UnixNano())
 	_, err := v.conn.Write(b)
-	v.blocked.Store(0)
 	return err
 }

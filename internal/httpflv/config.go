@@ -15,7 +15,7 @@ type Config struct {
 	MaxLag       conf.Duration `yaml:"max_lag" doc:"A viewer further behind than this is moved to the newest key frame."`
 	Wait         conf.Duration `yaml:"wait" doc:"How long a viewer may wait for a publisher before it is answered 404, at most 60s."`
 	Flush        Flush         `yaml:"flush" doc:"The least time between two writes to one viewer, 0ms to 1s, or auto: as short as the load allows."`
-	Join         Join          `yaml:"join" doc:"Where a viewer begins that does not say so itself: auto, gop (the newest key frame) or next (the next one)."`
+	Join         Join          `yaml:"join" doc:"Where a viewer begins that does not say so itself: auto (edge for browsers; for others gop while that is at most 2s back), gop (the newest key frame), edge (the same, squeezed up to the live edge) or next (the next key frame)."`
 	WriteTimeout conf.Duration `yaml:"write_timeout" doc:"A viewer whose connection takes nothing for this long is closed."`
 	MaxWaiting   int           `yaml:"max_waiting" doc:"How many viewers may wait for a publisher at a time; one more is answered 503."`
 	StreamMemory conf.Size     `yaml:"stream_memory" doc:"What is kept of one stream for viewers that are behind, over all the forms that they take."`
@@ -97,15 +97,15 @@ func (f Flush) MarshalText() ([]byte, error) {
 	return conf.Duration(f.Gap).MarshalText()
 }
 
-// Join is where a viewer begins: "auto", "gop" or "next".
+// Join is where a viewer begins: "auto", "gop", "edge" or "next".
 type Join string
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (j *Join) UnmarshalText(text []byte) error {
 	switch v := Join(text); v {
-	case "auto", "gop", "next":
+	case "auto", "gop", "edge", "next":
 		*j = v
 		return nil
 	}
-	return fmt.Errorf("%q is none of auto, gop, next", text)
+	return fmt.Errorf("%q is none of auto, gop, edge, next", text)
 }

@@ -186,7 +186,7 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 		info.Proto = "ws-flv"
 		conn, early, err = upgrade(w, r, header)
 	} else if conn, early, err = hijack(w); err == nil {
-		first = append(responseHead(r, header), first...)
+		first = append([][]byte{responseHead(r, header)}, first...)
 	}
 	if err != nil {
 		return err

@@ -25,9 +25,7 @@ type ask struct {
 // is not known is ignored, since caches and CDNs add their own.
 func (c Config) parseAsk(r *http.Request) (ask, error) {
 	a := ask{wait: c.Wait.D(), spec: rendition.Spec{Profile: defaultProfile(r.Header)}}
-	if c.Join == "next" {
-		a.join = rendition.Next
-	}
+	a.readJoin(string(c.Join)) // auto stays what it is
 	if len(r.URL.RawQuery) > maxQuery {
 		return a, badQuery("the query is longer than %d bytes", maxQuery)
 	}
@@ -40,7 +38,7 @@ func (c Config) parseAsk(r *http.Request) (ask, error) {
 		read         func(v string) bool
 	}{
 		{"wait", "a duration from 0s to 60s", a.readWait},
-		{"join", "gop or next", a.readJoin},
+		{"join", "gop, edge or next", a.readJoin},
 		{"profile", "raw or web", a.readProfile},
 		{"audio", "on or off", func(v string) bool { a.spec.NoAudio = v == "off"; return v == "on" || v == "off" }},
 		{"video", "on or off", func(v string) bool { a.spec.NoVideo = v == "off"; return v == "on" || v == "off" }},
@@ -62,6 +60,8 @@ func (a *ask) readJoin(v string) bool {
 	switch v {
 	case "gop":
 		a.join = rendition.GOP
+	case "edge":
+		a.join = rendition.Edge
 	case "next":
 		a.join = rendition.Next
 	default:

@@ -69,12 +69,14 @@ type Rendition struct {
 	refs   int         // guarded by Hub.mu
 	linger *time.Timer // guarded by Hub.mu
 
-	mu     sync.Mutex    // guards below; locked after the stream's and before the log's lock
-	meta   *media.Packet // the publisher's newest onMetaData
-	last   time.Duration // the newest time
-	key    keyPoint
-	prefix []byte // for key, made by the first viewer that begins there
-	failed bool   // a packet did not fit a tag
+	mu      sync.Mutex    // guards below; locked after the stream's and before the log's lock
+	meta    *media.Packet // the publisher's newest onMetaData
+	last    time.Duration // the newest time
+	key     keyPoint
+	prefix  [][]byte // for key, made by the first viewer that begins there
+	backlog backlog
+	edge    edge
+	failed  bool // a packet did not fit a tag
 }
 
 // keyPoint is a place where a viewer can begin.
@@ -152,6 +154,8 @@ func (r *Rendition) append(p *media.Packet) {
 	if p.Kind != media.Data {
 		r.last = max(r.last, p.DTS)
 	}
+	r.backlog.add(p)
+	r.edge = edge{}
 	tag := newTagFrame(p, len(body))
 	key := r.isKey(p)
 	pos := r.log.Append(key, tag.head[:], body, tag.tail[:])
@@ -186,32 +190,74 @@ type Join uint8
 
 // The joins.
 const (
-	GOP  Join = iota // at the newest key frame
+	Auto Join = iota // what suits the profile
+	GOP              // at the newest key frame, with true times
+	Edge             // at the newest key frame, its pictures squeezed up to the live edge
 	Next             // at the next key frame
 )
 
 // String returns the join's name in URLs and headers.
 func (j Join) String() string {
-	if j == Next {
+	switch j {
+	case GOP:
+		return "gop"
+	case Edge:
+		return "edge"
+	case Next:
 		return "next"
+	case Auto:
 	}
-	return "gop"
+	return "auto"
 }
 
+// maxBehind is how old the newest key frame may be for a viewer to begin at it
+// with true times, unless it asks for that.
+const maxBehind = 2 * time.Second
+
 // Begin returns where a viewer starts in the log and what it is sent before:
-// the FLV header, onMetaData and configurations in one frame, shared with
-// other viewers. joined is the join that it really gets: without a key frame
-// in the log, it is the next one.
-func (r *Rendition) Begin(j Join) (pos int64, prefix []byte, joined Join) {
+// the FLV header, onMetaData and configurations, and with [Edge] the squeezed
+// frames; whole frames of the log's framing, shared with other viewers. joined
+// is the join that it really gets, never Auto: without a key frame in the log
+// it is the next one.
+func (r *Rendition) Begin(j Join) (pos int64, prefix [][]byte, joined Join) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	j = r.choose(j)
+	if j == Edge {
+		if e, ok := r.squeezedPrefix(); ok {
+			return e.pos, e.pieces, Edge
+		}
+		j = GOP
+	}
 	if j == Next || !r.key.ok || !r.log.Holds(r.key.pos) {
-		return fanout.Next, r.makePrefix(r.last), Next
+		return fanout.Next, [][]byte{r.makePrefix(r.last)}, Next
 	}
 	if r.prefix == nil {
-		r.prefix = r.makePrefix(r.key.dts)
+		r.prefix = [][]byte{r.makePrefix(r.key.dts)}
 	}
 	return r.key.pos, r.prefix, GOP
+}
+
+// choose decides what a join comes to. The caller holds r.mu.
+func (r *Rendition) choose(j Join) Join {
+	if j == Auto {
+		j = Edge
+		if r.spec.Profile == Raw && r.last-r.key.dts <= maxBehind {
+			j = GOP
+		}
+	}
+	switch {
+	case j != Edge:
+		return j
+	case !r.video:
+		return GOP
+	case r.backlog.overflow:
+		if d, known := r.backlog.nextIn(r.last); known && d <= nextIsNear {
+			return Next
+		}
+		return GOP
+	}
+	return Edge
 }
 
 // makePrefix returns what stands before the first tag of a viewer that begins

@@ -191,11 +191,11 @@ func TestALaterViewerSharesTheRenditionAndItsPrefix(t *testing.T) {
 	_, first, _ := a.Begin(rendition.GOP)
 	p.write(flv.TagVideo, 40, pic(1))
 	_, second, _ := b.Begin(rendition.GOP)
-	if &first[0] != &second[0] {
+	if &first[0][0] != &second[0][0] {
 		t.Error("the prefix was made twice for one key frame")
 	}
 	p.write(flv.TagVideo, 80, key(2))
-	if _, third, _ := b.Begin(rendition.GOP); &first[0] == &third[0] {
+	if _, third, _ := b.Begin(rendition.GOP); &first[0][0] == &third[0][0] {
 		t.Error("the prefix still has the time of the key frame before")
 	}
 	if c := acquire(t, h, s, rendition.Spec{Framing: fanout.Chunked}); c == a {
@@ -393,3 +393,74 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 var _ stream.Tap = (*rendition.Rendition)(nil)
+
+func TestAViewerAtTheEdgeGetsTheBacklogSqueezedThenLiveMedia(t *testing.T) {
+	for _, framing := range []fanout.Framing{fanout.Plain} {
+		p, s := live(t)
+		for i := range 50 {
+			p.write(flv.TagVideo, 40*(i+1), pic(byte(i)))
+			p.write(flv.TagAudio, 40*(i+1)+5, snd(byte(i)))
+		}
+		h := newHub(t)
+		r := acquire(t, h, s, rendition.Spec{Framing: framing, Profile: rendition.Web})
+		_, a, joined := r.Begin(rendition.Auto)
+		_, b, _ := r.Begin(rendition.Edge)
+		if joined != rendition.Edge || &a[0][0] != &b[0][0] {
+			t.Errorf("joined %v; the prefix was made twice: %v", joined, &a[0][0] != &b[0][0])
+		}
+		read := watch(t, r, rendition.Edge)
+		p.write(flv.TagAudio, 2030, snd(99))
+		p.write(flv.TagVideo, 2040, pic(99))
+		p.pub.End(stream.ErrUnpublished)
+		_, tags := read()
+		want := []entry{{flv.TagScript, 0, ""}, {flv.TagVideo, 1950, string(avcConfig())}, {flv.TagAudio, 1950, string(aacConfig())}, {flv.TagVideo, 1950, string(key(0))}}
+		for i := range 50 {
+			want = append(want, entry{flv.TagVideo, int64(1951 + i), string(pic(byte(i)))})
+		}
+		want = append(want, entry{flv.TagAudio, 2030, string(snd(99))}, entry{flv.TagVideo, 2040, string(pic(99))})
+		expect(t, tags, want)
+		r.Release()
+	}
+}
+
+func TestARawViewerJoinsAtTheKeyFrameWhileThatIsFresh(t *testing.T) {
+	p, s := live(t)
+	h := newHub(t)
+	r := acquire(t, h, s, rendition.Spec{})
+	defer r.Release()
+	p.write(flv.TagVideo, 2000, pic(1))
+	if _, _, joined := r.Begin(rendition.Auto); joined != rendition.GOP {
+		t.Errorf("joined %v 2 s behind the key frame", joined)
+	}
+	p.write(flv.TagVideo, 2001, pic(1))
+	if _, _, joined := r.Begin(rendition.Auto); joined != rendition.Edge {
+		t.Errorf("joined %v more than 2 s behind the key frame", joined)
+	}
+}
+
+func TestTooMuchToSqueezeJoinsAtTheNextKeyFrameIfThatIsNear(t *testing.T) {
+	p, s := live(t)
+	h := newHub(t)
+	r := acquire(t, h, s, rendition.Spec{Profile: rendition.Web})
+	defer r.Release()
+	join := func() rendition.Join { _, _, j := r.Begin(rendition.Edge); return j }
+	for ms := 1000; ms <= 11_000; ms += 1000 {
+		p.write(flv.TagVideo, ms, pic(1))
+	}
+	if j := join(); j != rendition.GOP {
+		t.Errorf("joined %v, with nothing known of the next key frame", j)
+	}
+	p.write(flv.TagVideo, 12_000, key(1)) // so they come every 12 s
+	for ms := 13_000; ms <= 21_000; ms += 1000 {
+		p.write(flv.TagVideo, ms, pic(1))
+	}
+	if j := join(); j != rendition.Edge {
+		t.Errorf("joined %v within the limit", j)
+	}
+	for ms := 22_000; ms <= 22_100; ms += 50 {
+		p.write(flv.TagVideo, ms, pic(1))
+	}
+	if j := join(); j != rendition.Next {
+		t.Errorf("joined %v with a key frame due in less than 2 s", j)
+	}
+}
