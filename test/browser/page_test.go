@@ -1,11 +1,14 @@
 package browser_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"sluice/test/harness"
@@ -182,6 +185,21 @@ func TestThePageSaysWhatTheBrowserCannotPlay(t *testing.T) {
 	b.plays(player("live/test"), true, false)
 	if b.requested("GET", "audio=off", "profile=web") == "" {
 		t.Errorf("it asks for the sound all the same: %q", b.all(&b.requests))
+	}
+}
+
+func TestThePageSaysThatTheBrowserCannotPlayAtAll(t *testing.T) {
+	t.Parallel()
+	server := harness.Start(t)
+	b := launch(t).open(t, "about:blank")
+	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, page.AddScriptToEvaluateOnNewDocument,
+			page.AddScriptToEvaluateOnNewDocumentParams{Source: "delete window.MediaSource; delete window.ManagedMediaSource"})
+		return err
+	}), chromedp.Navigate("http://"+server.HTTP+"/#live/test"))
+	b.see(card("live/test")+" .notes", "This browser has no Media Source Extensions")
+	if value[bool](b, "document.querySelector('.begin').checkVisibility()") {
+		t.Error("there is a button to play")
 	}
 }
 

@@ -20,7 +20,7 @@ export class Card {
   /** @type {Stream | undefined} */
   #stream;
   /** @type {import('./support.js').Plan} */
-  #plan = { audio: true, video: true, notes: [] };
+  #plan = mediaSupport() ? { audio: true, video: true, notes: [] } : { audio: false, video: false, notes: [noMedia] };
   #socket = false;
   #incoming = { bytes: 0, at: 0, rate: 0 };
   /** @type {import('./player.js').Status} */
@@ -40,11 +40,19 @@ export class Card {
     this.video.muted = true;
     this.player = new Player(this.video, (status) => this.#follow(status));
     this.text = el('p', { class: 'state', role: 'status' });
-    this.begin = el('button', { type: 'button', class: 'begin', 'aria-label': `Play ${path}`, click: () => this.start() });
+    this.begin = el('button', { type: 'button', class: 'begin', 'aria-label': `Play ${path}` });
+    this.begin.addEventListener('click', () => {
+      this.start();
+      this.end.focus();
+    });
     this.sound = el('button', { type: 'button', hidden: true, click: () => (this.video.muted = !this.video.muted) });
     this.video.addEventListener('volumechange', () => say(this.sound, this.video.muted ? 'Sound on' : 'Sound off'));
     say(this.sound, 'Sound on');
-    this.end = el('button', { type: 'button', hidden: true, click: () => this.player.stop() }, 'Stop');
+    this.end = el('button', { type: 'button', hidden: true }, 'Stop');
+    this.end.addEventListener('click', () => {
+      this.player.stop();
+      this.begin.focus();
+    });
     this.facts = el('p', { class: 'facts' });
     this.numbers = el('p', { class: 'numbers' });
     this.notes = el('p', { class: 'notes', role: 'status' });
@@ -66,7 +74,7 @@ export class Card {
         ])),
       ),
     );
-    if (!facts.play) say(this.notes, 'Playing is switched off on this server.');
+    say(this.notes, facts.play ? this.#plan.notes.join(' ') : 'Playing is switched off on this server.');
     this.playable = facts.play;
     this.update(undefined);
   }
@@ -87,6 +95,7 @@ export class Card {
       this.#incoming = { bytes: stream.bytes, at: now, rate };
       this.#consider(stream);
     }
+    this.#offer();
     say(this.facts, (stream?.tracks ?? []).map(format.track).join(' · '));
     this.#count();
   }
@@ -115,10 +124,9 @@ export class Card {
     if (!this.playable) return;
     const supported = mediaSupport();
     const before = this.#plan;
-    this.#plan = supported ? plan(stream.tracks, supported) : { audio: false, video: false, notes: [noMedia] };
+    if (supported) this.#plan = plan(stream.tracks, supported);
     const { audio, video, notes } = this.#plan;
     say(this.notes, notes.join(' '));
-    this.begin.hidden = this.#status.state !== 'idle' || !(audio || video);
     const other = audio !== before.audio || video !== before.video;
     if (other && this.player.wanted) this.start();
   }
@@ -131,11 +139,15 @@ export class Card {
     this.root.dataset.state = state;
     say(this.text, text);
     this.video.controls = state === 'playing';
-    this.begin.hidden = state !== 'idle' || !(this.#plan.audio || this.#plan.video);
+    this.#offer();
     this.end.hidden = state === 'idle';
     this.sound.hidden = state === 'idle' || !this.#plan.audio;
     this.#count();
     if (changed) this.#changed();
+  }
+
+  #offer() {
+    this.begin.hidden = this.#status.state !== 'idle' || !(this.#plan.audio || this.#plan.video);
   }
 
   #count() {

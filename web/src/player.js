@@ -39,12 +39,6 @@ export class Player {
     this.#video = video;
     this.#report = report;
     video.disableRemotePlayback = true; // without it iPhones give no ManagedMediaSource
-    video.addEventListener('pause', () => {
-      if (this.#playing && !video.ended && !document.hidden) this.stop(); // a live stream does not wait
-    });
-    document.addEventListener('visibilitychange', () => {
-      if (this.#playing && !document.hidden && video.paused) this.#play();
-    });
   }
 
   /** Whether it plays, or tries to. */
@@ -95,7 +89,6 @@ export class Player {
    * @returns {Promise<End>}
    */
   async #connection(url, note, signal) {
-    const video = this.#video;
     const player = mpegts.createPlayer(
       { type: 'flv', isLive: true, url },
       { enableStashBuffer: false, lazyLoad: false, liveSync: true, autoCleanupSourceBuffer: true },
@@ -106,9 +99,10 @@ export class Player {
         signal.addEventListener('abort', () => resolve(nobody), { signal: over.signal });
         player.on(mpegts.Events.ERROR, (_type, detail, info) => resolve(failure(detail, info?.msg)));
         player.on(mpegts.Events.LOADING_COMPLETE, () => this.#drain(over.signal).then(() => resolve(nobody)));
-        player.attachMediaElement(video);
+        player.attachMediaElement(this.#video);
         player.load();
         this.#play();
+        this.#obey(over.signal);
         this.#watch(player, note, over.signal, resolve);
       });
     } finally {
@@ -116,6 +110,23 @@ export class Player {
       this.#playing = false;
       player.destroy();
     }
+  }
+
+  /**
+   * Stops when the viewer pauses, for a live stream does not wait, and plays
+   * on when it was the browser that paused a hidden page.
+   * @param {AbortSignal} over
+   */
+  #obey(over) {
+    const video = this.#video;
+    const paused = () => {
+      if (this.#playing && !video.ended && !document.hidden) this.stop();
+    };
+    const shown = () => {
+      if (this.#playing && !document.hidden && video.paused) this.#play();
+    };
+    video.addEventListener('pause', paused, { signal: over });
+    document.addEventListener('visibilitychange', shown, { signal: over });
   }
 
   /**
@@ -131,8 +142,9 @@ export class Player {
     const check = () => {
       const { buffered, currentTime: time } = video;
       const end = buffered.length ? buffered.end(buffered.length - 1) : 0;
-      if (document.hidden && end === 0) return; // browsers open no media source in a hidden tab
-      const advice = pace.next({ now: performance.now(), end, time });
+      const now = performance.now();
+      if (document.hidden && end === 0) pace.grew = now; // browsers open no media source in a hidden page
+      const advice = pace.next({ now, end, time });
       if (advice.do === 'jump') video.currentTime = advice.to;
       if (advice.do === 'reconnect') {
         resolve({ state: 'trouble', text: `Nothing came for ${silenceLimit / 1000} seconds. Connecting again…` });
