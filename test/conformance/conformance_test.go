@@ -54,6 +54,37 @@ func TestEveryWayOutGivesBackWhatAPublisherSent(t *testing.T) {
 	}
 }
 
+// TestFilesThatFFmpegCopiesComeBack has ffmpeg publish, in real time. A viewer
+// begins at whatever key frame is the newest when it comes in.
+func TestFilesThatFFmpegCopiesComeBack(t *testing.T) {
+	t.Parallel()
+	s := harness.Start(t)
+	for _, name := range []string{"h264_aac", "h264_bframes_aac", "h264_mp3", "h264_alaw8k", "h264_mulaw8k"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := harness.Media(t, name+".flv")
+			_, sent := harness.Tags(t, file)
+			harness.Run(t, "", nil, "ffmpeg", "-hide_banner", "-nostats", "-re", "-i", file, "-c", "copy", "-f", "flv", s.Push("copy/"+name))
+			v := harness.Watch(t, s.Play("http", "copy/"+name+"?wait=30s&join=gop"))
+			body, err := v.Rest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, got := harness.ReadTags(t, bytes.NewReader(body))
+			sent, got = frames(sent, true), frames(got, true) // ffmpeg says by itself where the sequence ends
+			first := slices.IndexFunc(got, isKey)
+			begin := slices.IndexFunc(sent, func(tag flv.Tag) bool { return bytes.Equal(tag.Body, got[first].Body) })
+			if begin < 0 || len(sent)-begin < len(sent)/2 {
+				t.Fatalf("the viewer begins at tag %d of %d", begin, len(sent))
+			}
+			sent = slices.DeleteFunc(slices.Clone(sent), func(tag flv.Tag) bool {
+				return tag.DTS < sent[begin].DTS && flv.ParseBody(tag.Type, tag.Body).Type == media.Frame
+			})
+			sameTags(t, sent, got)
+		})
+	}
+}
+
 // roundTrip publishes the tags and returns what comes back by each way out.
 // Nothing is sent beyond the first frames before everybody is there to take it.
 func roundTrip(t *testing.T, s *harness.Server, path string, tags []flv.Tag) map[string][]byte {

@@ -22,9 +22,9 @@ import (
 
 // live starts a server with a stream and a viewer who must not notice what the
 // test does.
-func live(t *testing.T) (*harness.Server, *harness.Witness) {
+func live(t *testing.T, args ...string) (*harness.Server, *harness.Witness) {
 	t.Helper()
-	s := harness.Start(t)
+	s := harness.Start(t, args...)
 	harness.Publish(t, harness.Sources()[0], s.Push("live/witness"))
 	return s, harness.NewWitness(t, s.Play("http", "live/witness.flv?wait=30s"))
 }
@@ -134,7 +134,7 @@ func connectCommand(t *testing.T, extra any) []byte {
 }
 
 func TestBadRTMPIsClosedAndDisturbsNobody(t *testing.T) {
-	s, witness := live(t)
+	s, witness := live(t, "--set", "rtmp.handshake_timeout=2s")
 	nested := append([]byte("\x02\x00\x07connect\x00\x3f\xf0\x00\x00\x00\x00\x00\x00"), bytes.Repeat([]byte{0x0A, 0, 0, 0, 1}, 10_000)...)
 	long := connectCommand(t, strings.Repeat("x", 60_000))
 	raw := func(b ...byte) func(*testing.T) net.Conn {
