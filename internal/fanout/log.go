@@ -10,6 +10,7 @@
 package fanout
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,21 +25,31 @@ const (
 	maxBlock = 256 << 10
 )
 
-// markEvery is how exactly a log knows when its bytes were appended.
-const markEvery = 100 * time.Millisecond
+// How exactly a log knows when its bytes were appended: to 100 ms, or to a
+// part of the lag that it allows.
+const (
+	markEvery  = 100 * time.Millisecond
+	marksInLag = 10
+)
 
 // Budget bounds the bytes of all logs that share it. It is safe for
 // concurrent use.
 type Budget struct {
 	max  int64
 	logs atomic.Int64
+	used atomic.Int64 // by blocks, those included that a viewer still holds
 }
 
-// NewBudget returns a budget of that many bytes.
+// NewBudget returns a budget of that many bytes. It is kept but for one block
+// of each log, and what viewers hold on to of forgotten blocks for half a
+// second.
 func NewBudget(bytes int64) *Budget { return &Budget{max: bytes} }
 
-// share is what one log may hold.
-func (b *Budget) share() int64 { return b.max / max(1, b.logs.Load()) }
+// exceeded tells whether a log that holds that many bytes has to give some up:
+// when all is used, and it has more than its share.
+func (b *Budget) exceeded(held int64) bool {
+	return b.used.Load() > b.max && held > b.max/max(1, b.logs.Load())
+}
 
 // Options are the settings of a log.
 type Options struct {
@@ -63,7 +74,9 @@ type Log struct {
 	idle  chan struct{} // closed when the waker has returned
 
 	mu       sync.Mutex // guards all below
-	blocks   []block    // oldest first, the last one open
+	blocks   []*block   // oldest first, the last one open
+	held     int64      // bytes of memory in blocks
+	ghosts   []*block   // forgotten blocks to which stuck viewers hold on, oldest first
 	head     int64      // behind the newest byte
 	released int64      // viewers may have all before
 	key      int64      // the newest position at which a viewer can begin
@@ -91,6 +104,11 @@ type Stats struct {
 type block struct {
 	base int64
 	buf  []byte
+	ends []uint32 // where each append ends in buf
+
+	pins   int  // viewers that are stuck in it
+	ghost  bool // it is forgotten but for those
+	doomed bool // they have to go
 }
 
 func (b *block) end() int64 { return b.base + int64(len(b.buf)) }
@@ -146,6 +164,7 @@ func (l *Log) Append(key bool, parts ...[]byte) int64 {
 		b.buf = append(b.buf, p...)
 	}
 	b.buf = l.opts.Framing.AppendTail(b.buf)
+	b.ends = append(b.ends, uint32(len(b.buf))) //nolint:gosec // a block is at most a tag long, or 256 KiB
 	pos := l.head
 	if key {
 		l.key, l.hasKey = pos, true
@@ -170,20 +189,23 @@ func (l *Log) signal() {
 func (l *Log) room(n int) *block {
 	size := minBlock
 	if len(l.blocks) > 0 {
-		b := &l.blocks[len(l.blocks)-1]
+		b := l.blocks[len(l.blocks)-1]
 		if cap(b.buf)-len(b.buf) >= n {
 			return b
 		}
 		size = min(2*cap(b.buf), maxBlock)
 		l.trim()
 	}
-	l.blocks = append(l.blocks, block{base: l.head, buf: make([]byte, 0, max(size, n))})
-	return &l.blocks[len(l.blocks)-1]
+	b := &block{base: l.head, buf: make([]byte, 0, max(size, n))}
+	l.blocks = append(l.blocks, b)
+	l.held += int64(cap(b.buf))
+	l.opts.Budget.used.Add(int64(cap(b.buf)))
+	return b
 }
 
 // remember notes the time of the head and moves the horizon.
 func (l *Log) remember(at time.Duration) {
-	if n := len(l.marks); n > 0 && at-l.marks[n-1].at < markEvery {
+	if n := len(l.marks); n > 0 && at-l.marks[n-1].at < min(markEvery, l.opts.MaxLag/marksInLag) {
 		return
 	}
 	l.marks = append(l.marks, mark{l.head, at})
@@ -204,8 +226,9 @@ func (l *Log) trim() {
 	if l.hasKey {
 		need = min(need, l.key)
 	}
-	share, n := l.opts.Budget.share(), 0
-	for n < len(l.blocks)-1 && (l.blocks[n].end() <= need || l.head-l.blocks[n].base > share) {
+	n := 0
+	for n < len(l.blocks)-1 && (l.blocks[n].end() <= need || l.opts.Budget.exceeded(l.held)) {
+		l.forget(l.blocks[n])
 		n++
 	}
 	l.blocks = slices.Delete(l.blocks, 0, n)
@@ -214,27 +237,68 @@ func (l *Log) trim() {
 	}
 }
 
+// maxGhosts bounds the memory of a log's forgotten blocks.
+const maxGhosts = 4 << 20
+
+// forget gives a block up. While viewers are stuck in it, it stays as a ghost;
+// when there are too many of those, the viewers of the oldest have to go.
+func (l *Log) forget(b *block) {
+	l.held -= int64(cap(b.buf))
+	if b.pins == 0 {
+		l.opts.Budget.used.Add(-int64(cap(b.buf)))
+		return
+	}
+	b.ghost = true
+	l.ghosts = append(l.ghosts, b)
+	sum := 0
+	for _, g := range slices.Backward(l.ghosts) {
+		sum += cap(g.buf)
+		g.doomed = sum > maxGhosts
+	}
+}
+
+// pin says that a viewer is stuck in the block that it writes from.
+func (l *Log) pin(v *Viewer) {
+	if v.block != nil && v.pinned == nil {
+		v.pinned = v.block
+		v.pinned.pins++
+	}
+}
+
+// unpin says that it is stuck no more.
+func (l *Log) unpin(v *Viewer) {
+	b := v.pinned
+	if b == nil {
+		return
+	}
+	v.pinned = nil
+	if b.pins--; b.pins == 0 && b.ghost {
+		l.opts.Budget.used.Add(-int64(cap(b.buf)))
+		l.ghosts = slices.DeleteFunc(l.ghosts, func(g *block) bool { return g == b })
+	}
+}
+
 // since returns what follows a position up to the end of its block, as far as
-// it was released. The position must be in the log.
-func (l *Log) since(pos int64) []byte {
-	i, found := slices.BinarySearchFunc(l.blocks, pos, func(b block, p int64) int {
-		return int(min(max(b.base-p, -1), 1))
+// it was released, and the block. The position must be in the log.
+func (l *Log) since(pos int64) ([]byte, *block) {
+	i, found := slices.BinarySearchFunc(l.blocks, pos, func(b *block, p int64) int {
+		return cmp.Compare(b.base, p)
 	})
 	if !found {
 		i--
 	}
 	for ; i >= 0 && i < len(l.blocks); i++ {
-		b := &l.blocks[i]
+		b := l.blocks[i]
 		if pos < b.end() {
 			end := min(b.end(), l.released) - b.base
 			from := pos - b.base
 			if from >= end {
-				return nil
+				return nil, nil
 			}
-			return b.buf[from:end:end]
+			return b.buf[from:end:end], b
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // oldest returns the first position that is still there.
@@ -271,6 +335,7 @@ func (l *Log) End(reason error) {
 	l.released = l.head
 	l.mu.Unlock()
 	l.opts.Budget.logs.Add(-1)
+	l.opts.Budget.used.Add(-l.held) // nothing is added to it any more
 	close(l.done)
 	l.signal()
 }

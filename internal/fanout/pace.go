@@ -1,6 +1,9 @@
 package fanout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The bounds of an automatic pace.
 const (
@@ -150,6 +153,7 @@ func (l *Log) next(v *Viewer) (b []byte, ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settle(v)
+	l.unpin(v)
 	if v.cursor < l.horizon || v.cursor < l.oldest() {
 		l.move(v)
 	}
@@ -157,7 +161,7 @@ func (l *Log) next(v *Viewer) (b []byte, ended bool) {
 		v.cursor, v.needKey = l.key, false
 	}
 	if !v.needKey {
-		if b = l.since(v.cursor); len(b) > 0 {
+		if b, v.block = l.since(v.cursor); len(b) > 0 {
 			return b, false
 		}
 	}
@@ -202,11 +206,44 @@ func (l *Log) settle(v *Viewer) {
 	}
 }
 
-// leave takes v out of everything: when it ends, and when its connection takes
-// no more bytes, so that the others do not wait for it.
+// leave takes v out of everything when it ends.
 func (l *Log) leave(v *Viewer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.settle(v)
 	l.settle(v) // a round that it was woken for just now
+	l.unpin(v)
+}
+
+// stick says that the connection of v takes no more bytes: nobody waits for
+// it, and it holds on to its block.
+func (l *Log) stick(v *Viewer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settle(v)
+	l.pin(v)
+}
+
+// shorten returns how much of the n bytes at pos a viewer that was stuck shall
+// still write: all, or up to the end of the frame that it is in, if it is to
+// be moved behind that.
+func (l *Log) shorten(v *Viewer, pos int64, n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v.block == nil || pos >= l.horizon || !l.hasKey || l.key <= pos {
+		return n
+	}
+	at := uint32(pos - v.block.base) //nolint:gosec // within the block
+	i, whole := slices.BinarySearch(v.block.ends, at)
+	if whole {
+		return 0
+	}
+	return min(n, int(v.block.ends[i]-at))
+}
+
+// isDoomed tells whether v holds on to too much.
+func (l *Log) isDoomed(v *Viewer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return v.pinned != nil && v.pinned.doomed
 }

@@ -32,10 +32,17 @@ func (v *Viewer) prepare() bool {
 // writeStep writes what the socket takes and tells whether that was all; if
 // not, the runtime calls it again when the socket takes more.
 func (v *Viewer) writeStep(fd uintptr) bool {
+	if v.blocked.Load() != 0 && v.block != nil {
+		v.buf = v.buf[:v.log.shorten(v, v.cursor+int64(v.done), len(v.buf))]
+		if len(v.buf) == 0 {
+			return true
+		}
+	}
 	for {
 		n, err := v.writeSome(int(fd))
 		switch {
 		case n > 0:
+			v.done += n
 			if v.blocked.Load() != 0 {
 				v.blocked.Store(time.Now().UnixNano())
 			}
@@ -46,7 +53,7 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 		case errors.Is(err, unix.EAGAIN):
 			if v.blocked.Load() == 0 {
 				v.blocked.Store(time.Now().UnixNano())
-				v.log.leave(v)
+				v.log.stick(v)
 			}
 			return false
 		default:

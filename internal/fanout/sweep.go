@@ -15,6 +15,10 @@ const (
 	sweepSlots = 20
 )
 
+// maxFirst is how long a viewer may take to accept its beginning, which is kept
+// in memory for it.
+const maxFirst = 20 * time.Second
+
 // maxUnasked bounds what a client may send that nobody reads.
 const maxUnasked = 64 << 10
 
@@ -84,8 +88,12 @@ func (v *Viewer) guard() {
 
 // look does what is to be done for one viewer.
 func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
-	if since := v.blocked.Load(); since != 0 && now.UnixNano()-since > int64(s.timeout) {
+	switch since, first := v.blocked.Load(), v.first.Load(); {
+	case since != 0 && now.UnixNano()-since > int64(s.timeout):
 		v.Kick(ErrStalled)
+		return
+	case since != 0 && v.log.isDoomed(v), first != 0 && now.UnixNano()-first > int64(maxFirst):
+		v.Kick(ErrLagged)
 		return
 	}
 	if v.isKicked() {

@@ -16,6 +16,9 @@ var (
 	ErrGone error = &reason{"peer_gone", "the client closed the connection"}
 	// ErrStalled ends a viewer whose connection took nothing for too long.
 	ErrStalled error = &reason{"stalled", "the client accepted nothing for too long"}
+	// ErrLagged ends a viewer that takes bytes so slowly that it would keep
+	// too much in memory.
+	ErrLagged error = &reason{"lagged", "the client is far too slow for the stream"}
 	// ErrInternal ends a viewer whose Peer panicked.
 	ErrInternal error = &reason{"internal_error", "an internal error was recovered from"}
 	// ErrFlood ends a viewer whose client sends what nobody asked for.
@@ -64,16 +67,20 @@ type Viewer struct {
 	queue chan struct{} // the viewer's signal
 	buf   []byte        // what is being written
 	rest  [][]byte      // what follows buf, or nothing
+	done  int           // bytes of the newest write that were taken
 	fail  error         // of the newest write
 
 	cursor  int64
 	needKey bool
+	block   *block // of the bytes of the log that it writes, nil for others
+	pinned  *block // in which it is stuck, nil for none
 	inRound bool   // somebody waits for its write
 	in      *queue // nil while it is not parked
 	turn    int64  // of in, when it was parked
 	slot    int    // in in
 
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
+	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded int64        // bytes that came without a Peer
 
 	peer sync.Mutex // held while the Peer works
@@ -98,9 +105,11 @@ func NewViewer(conn net.Conn, log *Log) *Viewer {
 // serve writes until the log ends, the connection fails or somebody kicks.
 func (v *Viewer) serve() error {
 	defer v.log.leave(v)
+	v.first.Store(time.Now().UnixNano())
 	if err := v.write(nil, v.First...); err != nil {
 		return v.reason(err)
 	}
+	v.first.Store(0)
 	v.First = nil
 	if err := v.interlude(); err != nil {
 		return v.bye(err)
@@ -112,7 +121,7 @@ func (v *Viewer) serve() error {
 			if err := v.write(b); err != nil {
 				return v.reason(err)
 			}
-			v.cursor += int64(len(b))
+			v.cursor += int64(v.done)
 		case ended:
 			return v.bye(v.log.reason())
 		default:
@@ -134,6 +143,7 @@ func (v *Viewer) interlude() error {
 	if err != nil || len(c) == 0 {
 		return err
 	}
+	v.block = nil // these bytes are not the log's
 	if err := v.write(c); err != nil {
 		return v.reason(err)
 	}
@@ -143,6 +153,7 @@ func (v *Viewer) interlude() error {
 // bye says farewell, which may fail, and returns the reason.
 func (v *Viewer) bye(reason error) error {
 	if v.Farewell != nil && v.blocked.Load() == 0 && !errors.Is(reason, ErrGone) {
+		v.block = nil
 		_ = v.write(v.Farewell(reason)) // the reason of the end is another one
 	}
 	return reason
@@ -221,13 +232,12 @@ func (l *Log) reason() error {
 	return l.err
 }
 
-// write writes all of b, and then the pieces that follow.
+// write writes b, and then the pieces that follow. Of a part of the log it may
+// leave out whole frames at the end, if the viewer lags by then; v.done says
+// how much was taken.
 func (v *Viewer) write(b []byte, more ...[]byte) error {
-	n := len(b)
-	for _, p := range more {
-		n += len(p)
-	}
-	if n == 0 {
+	v.done = 0
+	if len(b) == 0 && len(more) == 0 {
 		return nil
 	}
 	var err error
@@ -241,18 +251,18 @@ func (v *Viewer) write(b []byte, more ...[]byte) error {
 	}
 	v.blocked.Store(0)
 	if v.Count != nil {
-		v.Count.AddBytes(int64(n))
+		v.Count.AddBytes(int64(v.done))
 	}
 	return err
 }
 
 // writePlainly writes to a connection of which nothing else is known. While a
 // write is under way it counts as blocked.
-func (v *Viewer) writePlainly(b []byte, more [][]byte) error {
+func (v *Viewer) writePlainly(b []byte, more [][]byte) (err error) {
 	if len(more) > 0 {
 		b = slices.Concat(append([][]byte{b}, more...)...)
 	}
 	v.blocked.Store(time.Now().UnixNano())
-	_, err := v.conn.Write(b)
+	v.done, err = v.conn.Write(b)
 	return err
 }
