@@ -2,7 +2,6 @@ package console_test
 
 import (
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -43,7 +42,7 @@ func bundled() fstest.MapFS {
 }
 
 // call sends a request from this machine.
-func call(d module.Deps, method, path string, header ...string) *http.Response {
+func call(d module.Deps, method, path string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://localhost:8080"+path, nil)
 	r.RemoteAddr = "127.0.0.1:50000"
 	for i := 0; i+1 < len(header); i += 2 {
@@ -51,16 +50,7 @@ func call(d module.Deps, method, path string, header ...string) *http.Response {
 	}
 	w := httptest.NewRecorder()
 	d.HTTP.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, r *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return w
 }
 
 func TestThePageIsNeverStoredAndLoadsNothingFromElsewhere(t *testing.T) {
@@ -68,19 +58,19 @@ func TestThePageIsNeverStoredAndLoadsNothingFromElsewhere(t *testing.T) {
 	d := deps("")
 	console.AddRoutes(d, bundled())
 	r := call(d, http.MethodGet, "/")
-	if got := body(t, r); r.StatusCode != http.StatusOK || got != "<!doctype html>the page" {
-		t.Fatalf("GET / = %d %q", r.StatusCode, got)
+	if got := r.Body.String(); r.Code != http.StatusOK || got != "<!doctype html>the page" {
+		t.Fatalf("GET / = %d %q", r.Code, got)
 	}
 	for name, want := range map[string]string{
 		"Content-Type":           "text/html; charset=utf-8",
 		"Cache-Control":          "no-store",
 		"X-Content-Type-Options": "nosniff",
 	} {
-		if got := r.Header.Get(name); got != want {
+		if got := r.Header().Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	policy := r.Header.Get("Content-Security-Policy")
+	policy := r.Header().Get("Content-Security-Policy")
 	for _, part := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "media-src 'self' blob:", "connect-src 'self' ws: wss:"} {
 		if !strings.Contains(policy, part) {
 			t.Errorf("the policy %q has no %q", policy, part)
@@ -96,16 +86,16 @@ func TestTheEmbeddedBundleIsServedWithAllItsAssets(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := call(d, http.MethodGet, "/")
-	page := body(t, r)
-	if r.StatusCode != http.StatusOK || !strings.Contains(page, "<title>Sluice</title>") {
-		t.Fatalf("GET / = %d %q", r.StatusCode, page)
+	page := r.Body.String()
+	if r.Code != http.StatusOK || !strings.Contains(page, "<title>Sluice</title>") {
+		t.Fatalf("GET / = %d %q", r.Code, page)
 	}
-	for _, part := range strings.Split(page, `"`) {
+	for part := range strings.SplitSeq(page, `"`) {
 		if !strings.HasPrefix(part, "/assets/") {
 			continue
 		}
-		if r := call(d, http.MethodGet, part); r.StatusCode != http.StatusOK {
-			t.Errorf("GET %s = %d", part, r.StatusCode)
+		if r := call(d, http.MethodGet, part); r.Code != http.StatusOK {
+			t.Errorf("GET %s = %d", part, r.Code)
 		}
 	}
 }
@@ -115,8 +105,8 @@ func TestWithoutTheBundleThePageSaysHowToBuildIt(t *testing.T) {
 	d := deps("")
 	console.AddRoutes(d, fstest.MapFS{".keep": {}})
 	r := call(d, http.MethodGet, "/")
-	if got := body(t, r); r.StatusCode != http.StatusOK || !strings.Contains(got, "make web") {
-		t.Fatalf("GET / = %d %q", r.StatusCode, got)
+	if got := r.Body.String(); r.Code != http.StatusOK || !strings.Contains(got, "make web") {
+		t.Fatalf("GET / = %d %q", r.Code, got)
 	}
 }
 
@@ -130,13 +120,13 @@ func TestAssetsAreKeptForEver(t *testing.T) {
 		"/assets/icon-AB.svg":  "image/svg+xml",
 	} {
 		r := call(d, http.MethodGet, path)
-		if r.StatusCode != http.StatusOK || r.Header.Get("Content-Type") != kind ||
-			r.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
-			t.Errorf("GET %s = %d %v", path, r.StatusCode, r.Header)
+		if r.Code != http.StatusOK || r.Header().Get("Content-Type") != kind ||
+			r.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("GET %s = %d %v", path, r.Code, r.Header())
 		}
 	}
-	if r := call(d, http.MethodHead, "/assets/main-ABC.js"); body(t, r) != "" || r.Header.Get("Content-Length") != "5" {
-		t.Errorf("HEAD = %v", r.Header)
+	if r := call(d, http.MethodHead, "/assets/main-ABC.js"); r.Body.String() != "" || r.Header().Get("Content-Length") != "5" {
+		t.Errorf("HEAD = %v", r.Header())
 	}
 }
 
@@ -148,15 +138,15 @@ func TestNothingButTheBundleIsServed(t *testing.T) {
 		"/assets/", "/assets/none.js", "/assets/../index.html", "/assets/%2e%2e/index.html", "/assets//main-ABC.js",
 		"/index.html", "/console/", "/nothing",
 	} {
-		if r := call(d, http.MethodGet, path); r.StatusCode != http.StatusNotFound {
-			t.Errorf("GET %s = %d, want 404", path, r.StatusCode)
+		if r := call(d, http.MethodGet, path); r.Code != http.StatusNotFound {
+			t.Errorf("GET %s = %d, want 404", path, r.Code)
 		}
 	}
-	if r := call(d, http.MethodPost, "/"); r.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("POST / = %d, want 405", r.StatusCode)
+	if r := call(d, http.MethodPost, "/"); r.Code != http.StatusMethodNotAllowed {
+		t.Errorf("POST / = %d, want 405", r.Code)
 	}
-	if r := call(d, http.MethodPost, "/nothing"); r.StatusCode != http.StatusNotFound {
-		t.Errorf("POST /nothing = %d, want 404", r.StatusCode)
+	if r := call(d, http.MethodPost, "/nothing"); r.Code != http.StatusNotFound {
+		t.Errorf("POST /nothing = %d, want 404", r.Code)
 	}
 }
 
@@ -165,15 +155,15 @@ func TestTheListAndTheFactsAreForWhoeverHoldsTheToken(t *testing.T) {
 	d := deps("secret")
 	console.AddRoutes(d, bundled())
 	for _, path := range []string{"/console/streams", "/console/facts"} {
-		if r := call(d, http.MethodGet, path); r.StatusCode != http.StatusUnauthorized {
-			t.Errorf("GET %s = %d, want 401", path, r.StatusCode)
+		if r := call(d, http.MethodGet, path); r.Code != http.StatusUnauthorized {
+			t.Errorf("GET %s = %d, want 401", path, r.Code)
 		}
-		if r := call(d, http.MethodGet, path, "Authorization", "Bearer secret"); r.StatusCode != http.StatusOK {
-			t.Errorf("GET %s with the token = %d, want 200", path, r.StatusCode)
+		if r := call(d, http.MethodGet, path, "Authorization", "Bearer secret"); r.Code != http.StatusOK {
+			t.Errorf("GET %s with the token = %d, want 200", path, r.Code)
 		}
 	}
-	if r := call(d, http.MethodGet, "/"); r.StatusCode != http.StatusOK {
-		t.Errorf("GET / = %d: the box for the token is on it", r.StatusCode)
+	if r := call(d, http.MethodGet, "/"); r.Code != http.StatusOK {
+		t.Errorf("GET / = %d: the box for the token is on it", r.Code)
 	}
 }
 
@@ -181,7 +171,7 @@ func TestTheListSaysWhatIsLive(t *testing.T) {
 	t.Parallel()
 	d := deps("")
 	console.AddRoutes(d, bundled())
-	if got := body(t, call(d, http.MethodGet, "/console/streams")); got != `{"streams":[]}`+"\n" {
+	if got := call(d, http.MethodGet, "/console/streams").Body.String(); got != `{"streams":[]}`+"\n" {
 		t.Fatalf("nothing live = %q", got)
 	}
 
@@ -250,7 +240,7 @@ func TestTheFactsGiveAnAddressThatCanBeReached(t *testing.T) {
 		console.AddRoutes(d, bundled())
 		d.Facts.Set(module.FactRTMP, c.rtmp)
 		d.Facts.Set(module.FactPlay, c.play)
-		if got := body(t, call(d, http.MethodGet, "/console/facts")); got != c.want+"\n" {
+		if got := call(d, http.MethodGet, "/console/facts").Body.String(); got != c.want+"\n" {
 			t.Errorf("facts of %q, %q = %q, want %q", c.rtmp, c.play, got, c.want)
 		}
 	}

@@ -50,7 +50,7 @@ func launch(t *testing.T) chromium {
 	// The test's own context ends before the clean-up, too early to close a
 	// browser in order.
 	alloc, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
-	ctx, _ := chromedp.NewContext(alloc) //nolint:govet // Cancel ends it
+	ctx, _ := chromedp.NewContext(alloc)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Errorf("closing chromium: %v", err)
@@ -173,12 +173,6 @@ func (b *tab) until(what, expression string) {
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
-}
-
-// text returns what a reader sees of an element.
-func (b *tab) text(selector string) string {
-	b.t.Helper()
-	return value[string](b, fmt.Sprintf("document.querySelector(%q).innerText", selector))
 }
 
 // see waits until an element shows a text.

@@ -17,15 +17,15 @@ import (
 // card selects the part of the page that shows a stream.
 func card(path string) string { return fmt.Sprintf("[data-path=%q]", path) }
 
-// player is the expression for the video element of a stream.
-func player(path string) string { return "document.querySelector(`" + card(path) + " video`)" }
+// player is the expression for the video element of the stream live/test.
+const player = "document.querySelector(`[data-path='live/test'] video`)"
 
 func TestAStreamAppearsOnThePageAndPlays(t *testing.T) {
 	t.Parallel()
 	server := harness.Start(t)
 	b := launch(t).open(t, "http://"+server.HTTP+"/")
 	b.see("#empty", "Nothing is live")
-	if got := b.field("#publish", "RTMP"); got != server.Push("live/test") {
+	if got := b.publishAt("#publish"); got != server.Push("live/test") {
 		t.Errorf("the page says to publish at %q, want %q", got, server.Push("live/test"))
 	}
 
@@ -35,20 +35,20 @@ func TestAStreamAppearsOnThePageAndPlays(t *testing.T) {
 		t.Error("it still says that nothing is live")
 	}
 	b.click(card("live/test") + " .begin")
-	b.plays(player("live/test"), true, true)
+	b.plays(player, true, true)
 	for _, part := range []string{"1 viewer", "bit/s", "s behind"} {
 		b.see(card("live/test")+" .numbers", part)
 	}
 	if part := b.bright(card("live/test") + " video"); part < 0.5 {
 		t.Errorf("%.0f %% of the screen is bright, want a picture", part*100)
 	}
-	if !value[bool](b, player("live/test")+".muted && "+player("live/test")+".disableRemotePlayback") {
+	if !value[bool](b, player+".muted && "+player+".disableRemotePlayback") {
 		t.Error("the player begins with sound, or an iPhone would not play it")
 	}
 
 	b.click(card("live/test") + " label:has([value=ws])")
-	b.until("it plays anew", player("live/test")+".getVideoPlaybackQuality().totalVideoFrames < 20")
-	b.plays(player("live/test"), true, true)
+	b.until("it plays anew", player+".getVideoPlaybackQuality().totalVideoFrames < 20")
+	b.plays(player, true, true)
 	for _, scheme := range []string{"http", "ws"} {
 		if b.requested("GET", server.Play(scheme, "live/test.flv"), "profile=web") == "" {
 			t.Errorf("it did not play over %s, in the profile for browsers: %q", scheme, b.all(&b.requests))
@@ -78,10 +78,10 @@ func checkMarkup(t *testing.T, b *tab) {
 	}
 }
 
-// field returns the address that a part of the page shows under a label.
-func (b *tab) field(part, label string) string {
+// publishAt returns where a part of the page says to publish.
+func (b *tab) publishAt(part string) string {
 	b.t.Helper()
-	return value[string](b, fmt.Sprintf("document.querySelector(`%s input[aria-label=%q]`).value", part, label))
+	return value[string](b, fmt.Sprintf("document.querySelector(`%s input[aria-label=RTMP]`).value", part))
 }
 
 func TestAddressesAreCopiedWithoutHTTPS(t *testing.T) {
@@ -95,9 +95,9 @@ func TestAddressesAreCopiedWithoutHTTPS(t *testing.T) {
 	}
 
 	b.see("#refusal", "SLUICE_HTTP_TOKEN")
-	b.enter("#secret", "wrong")
+	b.enterToken("wrong")
 	b.see("#refusal", "This token is not accepted.")
-	b.enter("#secret", "open-sesame")
+	b.enterToken("open-sesame")
 	b.see(card("live/hall/cam1"), "live/hall/cam1")
 	if value[bool](b, "document.getElementById('token').checkVisibility()") {
 		t.Error("the box for the token stays")
@@ -122,10 +122,10 @@ func TestAddressesAreCopiedWithoutHTTPS(t *testing.T) {
 	}
 }
 
-// enter types a text into a field of a form and sends it.
-func (b *tab) enter(selector, text string) {
+// enterToken types a token into its box and sends it.
+func (b *tab) enterToken(token string) {
 	b.t.Helper()
-	b.do(chromedp.SendKeys(chromedp.CSS(selector), text+"\r", chromedp.NodeVisible))
+	b.do(chromedp.SendKeys(chromedp.CSS("#secret"), token+"\r", chromedp.NodeVisible))
 }
 
 // clipboard pastes into the field for a name, the only way to read the
@@ -150,7 +150,7 @@ func TestALinkedStreamIsWaitedForAndFollowed(t *testing.T) {
 	b.see(card("live/test")+" .state", "Nobody is publishing")
 	for range 2 {
 		encoder := harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
-		b.plays(player("live/test"), true, true)
+		b.plays(player, true, true)
 		b.see(card("live/test")+" .state", "Live")
 		encoder.Stop(t)
 		b.see(card("live/test")+" .state", "Nobody is publishing")
@@ -161,16 +161,17 @@ func TestAPlayerRecoversFromASilentConnection(t *testing.T) {
 	t.Parallel()
 	server := harness.Start(t)
 	harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
-	line := newWire(t, server.HTTP)
 	for _, scheme := range []string{"http", "ws"} {
 		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			line := newWire(t, server.HTTP)
 			b := launch(t).open(t, "http://"+line.addr+"/#live/test")
 			b.click(card("live/test") + fmt.Sprintf(" label:has([value=%s])", scheme))
-			b.plays(player("live/test"), true, true)
+			b.plays(player, true, true)
 			line.cut()
 			b.see(card("live/test")+" .state", "Nothing came for 5 seconds")
-			b.plays(player("live/test"), true, true)
-			b.until("it is near life", fmt.Sprintf("(v => v.buffered.end(v.buffered.length - 1) - v.currentTime < 3)(%s)", player("live/test")))
+			b.plays(player, true, true)
+			b.until("it is near life", fmt.Sprintf("(v => v.buffered.end(v.buffered.length - 1) - v.currentTime < 3)(%s)", player))
 		})
 	}
 }
@@ -178,11 +179,11 @@ func TestAPlayerRecoversFromASilentConnection(t *testing.T) {
 func TestThePageSaysWhatTheBrowserCannotPlay(t *testing.T) {
 	t.Parallel()
 	server := harness.Start(t)
-	harness.Publish(t, source(t, "h264", "pcm_alaw"), server.Push("live/test"))
+	harness.Publish(t, h264With(t, "pcm_alaw"), server.Push("live/test"))
 	b := launch(t).open(t, "http://"+server.HTTP+"/")
 	b.see(card("live/test")+" .notes", "This audio (G.711 A-law) cannot be played in this browser.")
 	b.click(card("live/test") + " .begin")
-	b.plays(player("live/test"), true, false)
+	b.plays(player, true, false)
 	if b.requested("GET", "audio=off", "profile=web") == "" {
 		t.Errorf("it asks for the sound all the same: %q", b.all(&b.requests))
 	}
@@ -209,11 +210,11 @@ func TestWithoutFLVThePageHasNoPlayers(t *testing.T) {
 	harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
 	b := launch(t).open(t, "http://"+server.HTTP+"/")
 	b.see(card("live/test"), "Playing is switched off on this server.")
-	if value[bool](b, player("live/test")+".checkVisibility()") {
+	if value[bool](b, player+".checkVisibility()") {
 		t.Error("there is a player")
 	}
 	b.click(card("live/test") + " summary")
-	if got := b.field(card("live/test"), "RTMP"); got != server.Push("live/test") {
+	if got := b.publishAt(card("live/test")); got != server.Push("live/test") {
 		t.Errorf("the page says to publish at %q, want %q", got, server.Push("live/test"))
 	}
 }
@@ -226,7 +227,7 @@ func TestAWallOverHTTPIsWarnedAboutAndMovesToWebSockets(t *testing.T) {
 	for i := range players {
 		urls = append(urls, server.Push(fmt.Sprintf("wall/cam%d", i+1)))
 	}
-	harness.Publish(t, source(t, "h264", ""), urls...)
+	harness.Publish(t, h264With(t, ""), urls...)
 	b := launch(t).open(t, "http://"+server.HTTP+"/")
 	b.until("all streams are there", fmt.Sprintf("document.querySelectorAll('.card.live').length === %d", players))
 	for i := range players {

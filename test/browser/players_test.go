@@ -85,7 +85,7 @@ func elsewhere(t *testing.T) string {
 			w.Header().Set("Content-Security-Policy", "sandbox allow-scripts")
 		}
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprint(w, "<!doctype html><title>elsewhere</title><body>")
+		_, _ = io.WriteString(w, "<!doctype html><title>elsewhere</title><body>") // the browser may be gone
 	}))
 	t.Cleanup(s.Close)
 	return s.URL
@@ -104,6 +104,7 @@ func TestPlayersOfAnyPagePlayAStream(t *testing.T) {
 		for _, l := range libraries() {
 			for _, scheme := range []string{"http", "ws"} {
 				t.Run(page.name+" with "+l.name+" over "+scheme, func(t *testing.T) {
+					t.Parallel()
 					b := browser.open(t, page.address)
 					if got := value[string](b, "self.origin"); got != page.origin {
 						t.Fatalf("the page's origin is %q, want %q", got, page.origin)
@@ -156,9 +157,11 @@ func TestMpegtsPlaysEitherTrackAlone(t *testing.T) {
 			continue
 		}
 		t.Run(src.Name, func(t *testing.T) {
-			harness.Publish(t, src, server.Push("live/alone"))
+			t.Parallel()
+			path := strings.ReplaceAll(src.Name, " ", "-")
+			harness.Publish(t, src, server.Push("live/"+path))
 			b := browser.open(t, other)
-			b.play(libraries()[0], server.Play("http", "live/alone?wait=30s"))
+			b.play(libraries()[0], server.Play("http", "live/"+path+"?wait=30s"))
 			b.plays("video", src.Video != "", src.Audio != "")
 		})
 	}
@@ -171,7 +174,7 @@ func TestMpegtsSeeksInARecording(t *testing.T) {
 	harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
 	harness.Watch(t, server.Play("http", "live/test?wait=30s")).Begin(t)
 	server.Record(t, http.MethodPost, "start/live/test")
-	awaitRecorded(t, server, 5000)
+	awaitRecorded(t, server)
 	rec := server.Record(t, http.MethodPost, "stop/live/test")
 
 	address, ranges := heldBack(t, server.HTTP, bytesUntil(t, server.File(t, rec), time.Second))
@@ -233,6 +236,7 @@ func heldBack(t *testing.T, server string, n int64) (address string, ranges <-ch
 		case r.Header.Get("Range") != "":
 			asked <- r.Header.Get("Range")
 		default:
+			answer.Header.Set("Cache-Control", "no-store") // or Chromium asks for the range only when this is complete
 			answer.Body = held{io.LimitReader(answer.Body, n), answer.Body, r.Context().Done()}
 		}
 		return nil
@@ -258,28 +262,28 @@ func (h held) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// awaitRecorded waits until that much of live/test is recorded.
-func awaitRecorded(t *testing.T, server *harness.Server, ms int64) {
+// awaitRecorded waits until enough of live/test is recorded to seek in it.
+func awaitRecorded(t *testing.T, server *harness.Server) {
 	t.Helper()
 	v := harness.Watch(t, server.Play("http", "live/test?join=next"))
 	first := v.Packet(t).DTS
-	for p := v.Packet(t); (p.DTS - first).Milliseconds() < ms; p = v.Packet(t) {
+	for p := v.Packet(t); p.DTS-first < 5*time.Second; p = v.Packet(t) {
 	}
 }
 
 // h264WithAAC is what most encoders send.
 func h264WithAAC(t *testing.T) harness.Source {
 	t.Helper()
-	return source(t, "h264", "aac")
+	return h264With(t, "aac")
 }
 
-func source(t *testing.T, video, audio string) harness.Source {
+func h264With(t *testing.T, audio string) harness.Source {
 	t.Helper()
 	for _, s := range harness.Sources() {
-		if s.Video == video && s.Audio == audio {
+		if s.Video == "h264" && s.Audio == audio {
 			return s
 		}
 	}
-	t.Fatalf("the harness sends no %s with %s", video, audio)
+	t.Fatalf("the harness sends no H.264 with %q", audio)
 	return harness.Source{}
 }

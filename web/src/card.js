@@ -46,8 +46,8 @@ export class Card {
       this.end.focus();
     });
     this.sound = el('button', { type: 'button', hidden: true, click: () => (this.video.muted = !this.video.muted) });
-    this.video.addEventListener('volumechange', () => say(this.sound, this.video.muted ? 'Sound on' : 'Sound off'));
-    say(this.sound, 'Sound on');
+    this.video.addEventListener('volumechange', () => say(this.sound, this.video.muted ? 'Unmute' : 'Mute'));
+    say(this.sound, 'Unmute');
     this.end = el('button', { type: 'button', hidden: true }, 'Stop');
     this.end.addEventListener('click', () => {
       this.player.stop();
