@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,7 +65,7 @@ func TestValuesAreDecodedAndEncoded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wire := bytesOf(t, tc.wire)
-			got, n, err := amf0.Decode(append(wire[:len(wire):len(wire)], 0xff))
+			got, n, err := amf0.Decode(append(slices.Clip(wire), 0xff))
 			if err != nil || n != len(wire) {
 				t.Fatalf("Decode() = %v, %d, %v; want length %d", got, n, err, len(wire))
 			}
@@ -245,8 +246,18 @@ func BenchmarkEncodeMetadata(b *testing.B) {
 // metadata is what ffmpeg 5.1 sends.
 func metadata() amf0.ECMAArray {
 	return amf0.ECMAArray{
-		{"duration", 0.0}, {"width", 320.0}, {"height", 180.0}, {"videodatarate", 244.140625},
-		{"framerate", 25.0}, {"videocodecid", 7.0}, {"audiodatarate", 62.5}, {"audiosamplerate", 44100.0},
-		{"audiosamplesize", 16.0}, {"stereo", true}, {"audiocodecid", 10.0}, {"encoder", "Lavf59.27.100"}, {"filesize", 0.0},
+		{"duration", 0.0},
+		{"width", 320.0},
+		{"height", 180.0},
+		{"videodatarate", 244.140625},
+		{"framerate", 25.0},
+		{"videocodecid", 7.0},
+		{"audiodatarate", 62.5},
+		{"audiosamplerate", 44100.0},
+		{"audiosamplesize", 16.0},
+		{"stereo", true},
+		{"audiocodecid", 10.0},
+		{"encoder", "Lavf59.27.100"},
+		{"filesize", 0.0},
 	}
 }

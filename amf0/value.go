@@ -24,6 +24,7 @@ package amf0
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 )
 
@@ -71,9 +72,9 @@ type ECMAArray []Property
 func (a ECMAArray) Get(key string) (any, bool) { return get(a, key) }
 
 func get(ps []Property, key string) (any, bool) {
-	for i := len(ps) - 1; i >= 0; i-- {
-		if ps[i].Key == key {
-			return ps[i].Value, true
+	for _, p := range slices.Backward(ps) {
+		if p.Key == key {
+			return p.Value, true
 		}
 	}
 	return nil, false

@@ -12,8 +12,9 @@ func HasCTS(p *media.Packet) bool {
 	switch p.Codec {
 	case media.H264, media.H265, media.H266:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // AppendVideoHead appends the header of a frame of video, which is what stands

@@ -66,6 +66,7 @@ func (c Codec) String() string {
 		return "PCM"
 	case OldAudio:
 		return "legacy audio"
+	case Unknown:
 	}
 	return "unknown"
 }
@@ -76,6 +77,7 @@ func (c Codec) NeedsConfig() bool {
 	switch c {
 	case H264, H265, H266, AV1, AAC:
 		return true
+	default:
+		return false
 	}
-	return false
 }

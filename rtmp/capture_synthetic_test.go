@@ -114,9 +114,11 @@ func obsLike(tb testing.TB) *recorder {
 	c.put(0, rtmp.Control(rtmp.TypeSetChunkSize, 4096))
 	c.chunk = 4096
 	command(0, 3, 0, "connect", 1, amf0.Object{
-		{Key: "app", Value: app}, {Key: "type", Value: "nonprivate"},
+		{Key: "app", Value: app},
+		{Key: "type", Value: "nonprivate"},
 		{Key: "flashVer", Value: "FMLE/3.0 (compatible; FMSc/1.0)"},
-		{Key: "swfUrl", Value: url}, {Key: "tcUrl", Value: url},
+		{Key: "swfUrl", Value: url},
+		{Key: "tcUrl", Value: url},
 	})
 	command(1, 3, 0, "releaseStream", 2, nil, name)
 	command(1, 3, 0, "FCPublish", 3, nil, name)
@@ -134,12 +136,26 @@ func obsLike(tb testing.TB) *recorder {
 func obsMedia(tb testing.TB, c *recorder) {
 	tb.Helper()
 	b, err := amf0.AppendAll(nil, "@setDataFrame", "onMetaData", amf0.ECMAArray{
-		{Key: "duration", Value: 0}, {Key: "fileSize", Value: 0}, {Key: "width", Value: 320}, {Key: "height", Value: 180},
-		{Key: "videocodecid", Value: 7}, {Key: "videodatarate", Value: 250}, {Key: "framerate", Value: 25},
-		{Key: "audiocodecid", Value: 10}, {Key: "audiodatarate", Value: 64}, {Key: "audiosamplerate", Value: 44100},
-		{Key: "audiosamplesize", Value: 16}, {Key: "audiochannels", Value: 2}, {Key: "stereo", Value: true},
-		{Key: "2.1", Value: false}, {Key: "3.1", Value: false}, {Key: "4.0", Value: false}, {Key: "4.1", Value: false},
-		{Key: "5.1", Value: false}, {Key: "7.1", Value: false}, {Key: "encoder", Value: "obs-output module"},
+		{Key: "duration", Value: 0},
+		{Key: "fileSize", Value: 0},
+		{Key: "width", Value: 320},
+		{Key: "height", Value: 180},
+		{Key: "videocodecid", Value: 7},
+		{Key: "videodatarate", Value: 250},
+		{Key: "framerate", Value: 25},
+		{Key: "audiocodecid", Value: 10},
+		{Key: "audiodatarate", Value: 64},
+		{Key: "audiosamplerate", Value: 44100},
+		{Key: "audiosamplesize", Value: 16},
+		{Key: "audiochannels", Value: 2},
+		{Key: "stereo", Value: true},
+		{Key: "2.1", Value: false},
+		{Key: "3.1", Value: false},
+		{Key: "4.0", Value: false},
+		{Key: "4.1", Value: false},
+		{Key: "5.1", Value: false},
+		{Key: "7.1", Value: false},
+		{Key: "encoder", Value: "obs-output module"},
 	})
 	if err != nil {
 		tb.Fatal(err)

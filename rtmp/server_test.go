@@ -680,8 +680,9 @@ func TestRequestsCanBeRefused(t *testing.T) {
 			return c.Refuse(rtmp.CodePublishDenied, "no")
 		case rtmp.PlayRequest:
 			return c.Refuse(rtmp.CodePlayNotFound, "no")
+		default:
+			return c.Accept()
 		}
-		return c.Accept()
 	}
 	h := listen(t, refuse, connected(t), called(t, 1, "publish", 5, nil, "cam1"), said(t, rtmp.TypeAudio, 1, []byte{0xaf, 1, 2}),
 		called(t, 1, "play", 6, nil, "cam1"))

@@ -10,7 +10,7 @@ import (
 type versionCmd struct{}
 
 // Run prints the version and the modules.
-func (versionCmd) Run(w *world) error {
+func (versionCmd) Run(w *world) error { //nolint:unparam // commands have this signature
 	fmt.Fprintf(w.stdout, "sluice %s, %s, %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	var in, out []string
 	for _, p := range parts() {

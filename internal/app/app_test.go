@@ -82,7 +82,7 @@ func (m portModule) Run(ctx context.Context) error {
 	for {
 		c, err := m.Accept()
 		if err != nil {
-			return nil //nolint:nilerr // closed by the context
+			return nil // closed by the context
 		}
 		fmt.Fprint(c, "hello")
 		c.Close()

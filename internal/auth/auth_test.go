@@ -10,7 +10,7 @@ import (
 	"sluice/internal/auth"
 )
 
-// local is a control call from this machine, with headers name, value …
+// local is a control call from this machine, with headers, each a name and its value.
 func local(header ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://localhost:8080/flv/record/start/live/test", nil)
 	r.RemoteAddr = "127.0.0.1:50000"

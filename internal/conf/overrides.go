@@ -127,7 +127,7 @@ func withKey(m, k, v reflect.Value) reflect.Value {
 
 // assignValue reads the text of a scalar as it stands, anything else as YAML.
 func (d *decoder) assignValue(at place, v reflect.Value, path, value string) bool {
-	err := error(nil)
+	var err error
 	if shapeOf(v.Type()) == scalar {
 		if utf8.ValidString(value) {
 			err = setText(v, value)

@@ -38,7 +38,7 @@ func newPrinter() *printer {
 // value writes one value behind its key or dash.
 func (p *printer) value(indent, lead string, v reflect.Value) {
 	t := v.Type()
-	if s, ok := v.Interface().(Secret); ok && s != "" {
+	if s, ok := reflect.TypeAssert[Secret](v); ok && s != "" {
 		fmt.Fprintf(&p.b, "%s# %s %q\n", indent, lead, hidden)
 		return
 	}
@@ -71,7 +71,7 @@ func (p *printer) value(indent, lead string, v reflect.Value) {
 
 // scalar returns a scalar as it stands in YAML.
 func (p *printer) scalar(v reflect.Value) string {
-	m, ok := v.Interface().(encoding.TextMarshaler)
+	m, ok := reflect.TypeAssert[encoding.TextMarshaler](v)
 	switch {
 	case ok:
 	case v.Kind() == reflect.String:

@@ -44,7 +44,7 @@ func rows(b *strings.Builder, path string, v reflect.Value) {
 			rows(b, at, val)
 			continue
 		}
-		def := ""
+		var def string
 		switch shape := shapeOf(f.typ); {
 		case shape == scalar:
 			def = "`" + p.scalar(val) + "`"

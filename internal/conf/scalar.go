@@ -60,7 +60,7 @@ func kindOf(n ast.Node) string {
 func setText(v reflect.Value, text string) error {
 	if isText(v.Type()) {
 		p := reflect.New(v.Type())
-		u, _ := p.Interface().(encoding.TextUnmarshaler)
+		u, _ := reflect.TypeAssert[encoding.TextUnmarshaler](p)
 		if err := u.UnmarshalText([]byte(text)); err != nil {
 			return err
 		}

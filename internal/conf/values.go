@@ -66,7 +66,7 @@ func (v *Values) Section(name string) Validator {
 	if !ok {
 		return nil
 	}
-	s, _ := val.Interface().(Validator)
+	s, _ := reflect.TypeAssert[Validator](val)
 	return s
 }
 
@@ -79,7 +79,7 @@ func (v *Values) Where(path string) string { return v.places[path].String() }
 // validate asks a section what is wrong with it. A key that could not even be
 // decoded is not reported again.
 func (d *decoder) validate(name string) {
-	s, ok := d.values[name].Interface().(Validator)
+	s, ok := reflect.TypeAssert[Validator](d.values[name])
 	if !ok {
 		return
 	}

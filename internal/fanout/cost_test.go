@@ -20,18 +20,18 @@ type crowd struct {
 	wg   sync.WaitGroup
 }
 
-func newCrowd(t testing.TB, l *fanout.Log, n int) *crowd {
-	t.Helper()
-	s := newSweeper(t, time.Minute)
+func newCrowd(tb testing.TB, l *fanout.Log, n int) *crowd {
+	tb.Helper()
+	s := newSweeper(tb, time.Minute)
 	c := &crowd{}
 	for range n {
-		server, client := pair(t)
+		server, client := pair(tb)
 		v := fanout.NewViewer(server, l)
 		v.Begin = l.Append(true, nil)
 		c.wg.Go(func() { _ = s.Serve(v) })
 		c.wg.Go(func() { c.count(client) })
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		l.End(errOver)
 		c.wg.Wait()
 	})
@@ -50,11 +50,11 @@ func (c *crowd) count(conn net.Conn) {
 }
 
 // await waits until that many bytes were read in all.
-func (c *crowd) await(t testing.TB, want int64) {
-	t.Helper()
+func (c *crowd) await(tb testing.TB, want int64) {
+	tb.Helper()
 	for deadline := time.Now().Add(20 * time.Second); c.read.Load() < want; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes were read, want %d", c.read.Load(), want)
+			tb.Fatalf("%d bytes were read, want %d", c.read.Load(), want)
 		}
 		runtime.Gosched()
 	}

@@ -22,30 +22,30 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errOver = errors.New("it is over")
 
-func newLog(t testing.TB, change ...func(*fanout.Options)) *fanout.Log {
-	t.Helper()
+func newLog(tb testing.TB, change ...func(*fanout.Options)) *fanout.Log {
+	tb.Helper()
 	o := fanout.Options{MaxLag: 3 * time.Second, Budget: fanout.NewBudget(64 << 20)}
 	for _, c := range change {
 		c(&o)
 	}
 	l := fanout.NewLog(o)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		l.End(errOver)
 		l.Wait()
 	})
 	return l
 }
 
-func newSweeper(t testing.TB, timeout time.Duration) *fanout.Sweeper {
-	t.Helper()
+func newSweeper(tb testing.TB, timeout time.Duration) *fanout.Sweeper {
+	tb.Helper()
 	s := fanout.NewSweeper(timeout)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(tb.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		s.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
 		<-done
 	})
@@ -53,22 +53,22 @@ func newSweeper(t testing.TB, timeout time.Duration) *fanout.Sweeper {
 }
 
 // pair returns the two ends of a connection over loopback.
-func pair(t testing.TB) (server, client *net.TCPConn) {
-	t.Helper()
+func pair(tb testing.TB) (server, client *net.TCPConn) {
+	tb.Helper()
 	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer ln.Close()
 	client, err = net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server, err = ln.AcceptTCP()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		client.Close()
 		server.Close()
 	})
@@ -201,7 +201,7 @@ func TestAFixedPaceIsKept(t *testing.T) {
 			l.Append(false, []byte("packet"))
 		}
 		l.End(errOver)
-		<-reason
+		_ = <-reason // only that it is over
 		<-read
 		for i := 2; i < len(times)-1; i++ { // the first is the backlog, the last the end
 			if d := times[i] - times[i-1]; d < gap {
@@ -260,7 +260,7 @@ func TestAViewerThatLagsIsMovedToTheNewestKeyPosition(t *testing.T) {
 		}()
 		synctest.Wait()
 		l.End(errOver)
-		<-reason
+		_ = <-reason // only that it is over
 		if s := <-got; s != "[0][10]." {
 			t.Errorf("the viewer got %q, want the newest key position after its first write", s)
 		}
@@ -334,8 +334,8 @@ func TestAClientThatTalksTooMuchIsClosed(t *testing.T) {
 }
 
 func TestTheBudgetBoundsAllLogsThatShareIt(t *testing.T) {
-	const max = 4 << 20
-	budget := fanout.NewBudget(max)
+	const limit = 4 << 20
+	budget := fanout.NewBudget(limit)
 	share := func(o *fanout.Options) { o.Budget, o.MaxLag = budget, time.Hour }
 	logs := []*fanout.Log{newLog(t, share), newLog(t, share)}
 	first := make([]int64, len(logs))
@@ -348,10 +348,10 @@ func TestTheBudgetBoundsAllLogsThatShareIt(t *testing.T) {
 		}
 	}
 	for i, l := range logs {
-		if l.Holds(first[i]) || l.Holds(l.Stats().Bytes-max/2-1<<20) {
+		if l.Holds(first[i]) || l.Holds(l.Stats().Bytes-limit/2-1<<20) {
 			t.Error("a log holds more than its share")
 		}
-		if !l.Holds(l.Stats().Bytes - max/4) {
+		if !l.Holds(l.Stats().Bytes - limit/4) {
 			t.Error("a log holds much less than its share")
 		}
 	}
@@ -378,7 +378,7 @@ func TestAViewerWhoseBytesAreGoneWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(true, []byte("[1]"))
 		l.End(errOver)
-		<-reason
+		_ = <-reason // only that it is over
 		if s := <-got; s != "[0][1]" {
 			t.Errorf("the viewer got %d bytes: %.20q", len(s), s)
 		}
@@ -403,7 +403,7 @@ func TestNextWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(false, []byte("!"))
 		l.End(errOver)
-		<-reason
+		_ = <-reason // only that it is over
 		if s := <-got; s != "[1]!" {
 			t.Errorf("the viewer got %q", s)
 		}

@@ -36,8 +36,9 @@ func (f Framing) AppendHead(b []byte, n int) []byte {
 		default:
 			return binary.BigEndian.AppendUint64(append(b, wsBinary, 127), uint64(n))
 		}
+	default:
+		return b
 	}
-	return b
 }
 
 // AppendTail appends what stands behind the payload.

@@ -64,7 +64,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	path := r.URL.EscapedPath()
 	for _, rt := range m.routes {
-		if path != rt.path && !(strings.HasSuffix(rt.path, "/") && strings.HasPrefix(path, rt.path)) {
+		if path != rt.path && (!strings.HasSuffix(rt.path, "/") || !strings.HasPrefix(path, rt.path)) {
 			continue
 		}
 		if err := m.guard.Check(r, rt.scope); err != nil {

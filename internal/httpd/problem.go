@@ -6,6 +6,7 @@ package httpd
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -44,9 +45,7 @@ func Error(w http.ResponseWriter, err error) {
 		p = NewProblem(http.StatusInternalServerError, "")
 	}
 	h := w.Header()
-	for k, v := range p.Headers {
-		h[k] = v
-	}
+	maps.Copy(h, p.Headers)
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}

@@ -99,7 +99,7 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = s.server.Close() // nothing but the listener, which is closed, can fail
 	}
 	if err == nil {
-		<-failed
+		_ = <-failed // as it was told to
 	}
 	s.work.Wait()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {

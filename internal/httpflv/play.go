@@ -225,6 +225,6 @@ func hijack(w http.ResponseWriter) (conn net.Conn, early []byte, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("taking the connection: %w", err)
 	}
-	early, _ = rw.Reader.Peek(rw.Reader.Buffered()) // it is buffered: no error
+	early, _ = rw.Peek(rw.Reader.Buffered()) // it is buffered: no error
 	return conn, slices.Clone(early), nil
 }

@@ -86,7 +86,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, header [][2]string) (net.Co
 	if err != nil {
 		return nil, nil, err
 	}
-	early, _ := rw.Reader.Peek(rw.Reader.Buffered()) // it is buffered: no error
+	early, _ := rw.Peek(rw.Reader.Buffered()) // it is buffered: no error
 	return conn, bytes.Clone(early), nil
 }
 
@@ -145,8 +145,9 @@ func (p *peer) frame(b []byte) (n int, reply []byte, err error) {
 			return 0, nil, errProtocol
 		}
 		return n, compile(ws.NewPongFrame(payload)), nil
+	default: // pongs, and messages that nobody asked for
+		return n, nil, nil
 	}
-	return n, nil, nil // pongs, and messages that nobody asked for
 }
 
 // Tick implements [fanout.Peer].

@@ -29,8 +29,9 @@ func (s State) known() bool {
 	switch s {
 	case Armed, Running, Reconnecting, Finished, Recovered, Failed:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Facts is what is known of one recording, as the API and the catalogue have

@@ -181,8 +181,13 @@ func TestEveryCallNeedsTheRightToControl(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, t.TempDir())
 	for _, call := range []struct{ method, name string }{
-		{http.MethodPost, "start/a"}, {http.MethodPost, "stop/a"}, {http.MethodGet, "status/a"}, {http.MethodGet, "list"},
-		{http.MethodGet, "files/a.flv"}, {http.MethodDelete, "files/a.flv"}, {http.MethodGet, "x"},
+		{http.MethodPost, "start/a"},
+		{http.MethodPost, "stop/a"},
+		{http.MethodGet, "status/a"},
+		{http.MethodGet, "list"},
+		{http.MethodGet, "files/a.flv"},
+		{http.MethodDelete, "files/a.flv"},
+		{http.MethodGet, "x"},
 	} {
 		refused(t, s.call(call.method, "/flv/record/"+call.name, "Origin", "https://example.com"), http.StatusUnauthorized, "SLUICE_HTTP_TOKEN")
 	}

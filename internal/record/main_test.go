@@ -172,22 +172,22 @@ func (s *server) file(f record.Facts) string {
 }
 
 // fixture reads the packets of a media file.
-func fixture(t testing.TB, name string) []media.Packet {
-	t.Helper()
-	return packets(t, filepath.Join("..", "..", "testdata", "media", name))
+func fixture(tb testing.TB, name string) []media.Packet {
+	tb.Helper()
+	return packets(tb, filepath.Join("..", "..", "testdata", "media", name))
 }
 
 // packets reads the packets of any file.
-func packets(t testing.TB, name string) []media.Packet {
-	t.Helper()
+func packets(tb testing.TB, name string) []media.Packet {
+	tb.Helper()
 	f, err := os.Open(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer f.Close()
 	all, err := readPackets(f)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return all
 }

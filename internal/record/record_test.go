@@ -359,8 +359,10 @@ func TestSoundThatLiesBeforeThePictureKeepsItsTime(t *testing.T) {
 	write(sound[1], 223*ms)
 	ended := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
 	recorded(t, s.file(ended), []media.Packet{
-		{Kind: media.Audio, DTS: 200 * ms, Body: sound[0].Body}, {Kind: media.Audio, DTS: 223 * ms, Body: sound[1].Body},
-		{Kind: media.Video, DTS: 300 * ms, Body: picture[0].Body}, {Kind: media.Video, DTS: 340 * ms, Body: picture[1].Body},
+		{Kind: media.Audio, DTS: 200 * ms, Body: sound[0].Body},
+		{Kind: media.Audio, DTS: 223 * ms, Body: sound[1].Body},
+		{Kind: media.Video, DTS: 300 * ms, Body: picture[0].Body},
+		{Kind: media.Video, DTS: 340 * ms, Body: picture[1].Body},
 	})
 }
 

@@ -44,7 +44,7 @@ type Spec struct {
 
 // Takes tells whether tracks of a kind are in renditions of that form.
 func (s Spec) Takes(k media.Kind) bool {
-	return !(k == media.Audio && s.NoAudio) && !(k == media.Video && s.NoVideo)
+	return (k != media.Audio || !s.NoAudio) && (k != media.Video || !s.NoVideo)
 }
 
 // ErrNoTrack reports that nothing of the stream is left in a rendition.

@@ -130,5 +130,5 @@ func (c *complaints) complain(ctx context.Context, level slog.Level, msg string,
 	if skipped > 0 {
 		attrs = append(attrs, "skipped", skipped)
 	}
-	c.log.Log(ctx, level, msg, attrs...)
+	c.log.Log(ctx, level, msg, attrs...) //nolint:sloglint // a constant of every caller
 }
