@@ -162,6 +162,9 @@ func (l *Log) next(v *Viewer) (b []byte, ended bool) {
 	}
 	if !v.needKey {
 		if b, v.block = l.since(v.cursor); len(b) > 0 {
+			if v.raw == nil {
+				l.pin(v) // nothing tells whether it will be stuck
+			}
 			return b, false
 		}
 	}

@@ -90,14 +90,14 @@ func (v *Viewer) guard() {
 func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 	switch since, first := v.blocked.Load(), v.first.Load(); {
 	case since != 0 && now.UnixNano()-since > int64(s.timeout):
-		v.Kick(ErrStalled)
+		v.throwOut(ErrStalled)
 		return
 	case since != 0 && v.log.isDoomed(v), first != 0 && now.UnixNano()-first > int64(maxFirst):
-		v.Kick(ErrLagged)
+		v.throwOut(ErrLagged)
 		return
 	}
 	if v.isKicked() {
-		if v.blocked.Load() != 0 {
+		if v.isStuck() {
 			v.cut() // it was on its way into the write when it was kicked
 		}
 		return
@@ -118,6 +118,12 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 	if v.Peer != nil {
 		v.answer(v.tick(now))
 	}
+}
+
+// throwOut ends a viewer in the middle of a write.
+func (v *Viewer) throwOut(reason error) {
+	v.Kick(reason)
+	v.cut()
 }
 
 // input takes what the client sent.
@@ -158,6 +164,7 @@ func (s *Sweeper) Serve(v *Viewer) error {
 	if v.needKey = v.Begin == Next; !v.needKey {
 		v.cursor = v.Begin
 	}
+	Tune(v.conn)
 	if !v.prepare() {
 		var wg sync.WaitGroup
 		defer wg.Wait()

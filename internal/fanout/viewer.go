@@ -2,8 +2,7 @@ package fanout
 
 import (
 	"errors"
-	"net"
-	"slices"
+	"io"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,22 +58,27 @@ type Viewer struct {
 	// Count counts the bytes sent; nil does not.
 	Count Counter
 
-	conn net.Conn
+	conn io.ReadWriteCloser
 	log  *Log
 
-	raw   syscall.RawConn // nil where the portable way is taken
-	step  func(fd uintptr) bool
-	queue chan struct{} // the viewer's signal
-	buf   []byte        // what is being written
-	rest  [][]byte      // what follows buf, or nothing
-	done  int           // bytes of the newest write that were taken
-	fail  error         // of the newest write
+	raw   syscall.RawConn       // nil where the portable way is taken
+	step  func(fd uintptr) bool // waits until all is written
+	try   func(fd uintptr) bool // writes what the socket takes now
+	queue chan struct{}         // the viewer's signal
+	buf   []byte                // what is being written
+	rest  [][]byte              // what follows buf, or nothing
+	done  int                   // bytes of the newest write that were taken
+	fail  error                 // of the newest write
+	left  []byte                // of a part of the log: what a round could not write
+
+	own sync.Mutex // held by whoever writes, and thereby has all above and below
 
 	cursor  int64
 	needKey bool
 	block   *block // of the bytes of the log that it writes, nil for others
 	pinned  *block // in which it is stuck, nil for none
 	inRound bool   // somebody waits for its write
+	slow    bool   // its newest portable write took long
 	in      *queue // nil while it is not parked
 	turn    int64  // of in, when it was parked
 	slot    int    // in in
@@ -82,6 +86,8 @@ type Viewer struct {
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded int64        // bytes that came without a Peer
+
+	urgent atomic.Bool // there is something in control or kicked
 
 	peer sync.Mutex // held while the Peer works
 
@@ -96,14 +102,18 @@ const Next int64 = -1
 // maxControl bounds what a client can make the server queue for it.
 const maxControl = 16 << 10
 
-// NewViewer returns a viewer that will send log to conn, which it owns. It
-// begins at the next key position, as seen from now, and has no peer.
-func NewViewer(conn net.Conn, log *Log) *Viewer {
+// NewViewer returns a viewer that will send log to conn, which it owns: a
+// connection, or something like one, of which Close ends a Write and a Read
+// that are under way. It begins at the next key position, as seen from now, and
+// has no peer.
+func NewViewer(conn io.ReadWriteCloser, log *Log) *Viewer {
 	return &Viewer{Begin: Next, conn: conn, log: log, queue: make(chan struct{}, 1), cursor: log.Position()}
 }
 
 // serve writes until the log ends, the connection fails or somebody kicks.
 func (v *Viewer) serve() error {
+	v.own.Lock()
+	defer v.own.Unlock()
 	defer v.log.leave(v)
 	v.first.Store(time.Now().UnixNano())
 	if err := v.write(nil, v.First...); err != nil {
@@ -115,7 +125,10 @@ func (v *Viewer) serve() error {
 		return v.bye(err)
 	}
 	for {
-		b, ended := v.log.next(v)
+		b, ended := v.left, false
+		if v.left = nil; len(b) == 0 {
+			b, ended = v.log.next(v)
+		}
 		switch {
 		case len(b) > 0:
 			if err := v.write(b); err != nil {
@@ -125,7 +138,7 @@ func (v *Viewer) serve() error {
 		case ended:
 			return v.bye(v.log.reason())
 		default:
-			<-v.queue
+			v.sleep()
 		}
 		if err := v.interlude(); err != nil {
 			return v.bye(err)
@@ -133,12 +146,24 @@ func (v *Viewer) serve() error {
 	}
 }
 
+// sleep waits for the viewer's signal. Meanwhile the rounds of the log write
+// on its behalf.
+func (v *Viewer) sleep() {
+	v.own.Unlock()
+	<-v.queue
+	v.own.Lock()
+}
+
 // interlude sends what the Peer has queued, and tells whether the viewer was
 // kicked.
 func (v *Viewer) interlude() error {
+	if len(v.left) > 0 || !v.urgent.Load() {
+		return nil // not within a frame
+	}
 	v.mu.Lock()
 	c, err := v.control, v.kicked
 	v.control = nil
+	v.urgent.Store(err != nil)
 	v.mu.Unlock()
 	if err != nil || len(c) == 0 {
 		return err
@@ -185,9 +210,10 @@ func (v *Viewer) Kick(reason error) {
 	if v.kicked == nil {
 		v.kicked = reason
 	}
+	v.urgent.Store(true)
 	v.mu.Unlock()
 	v.signal()
-	if v.blocked.Load() != 0 {
+	if v.isStuck() {
 		v.cut()
 	}
 }
@@ -198,11 +224,21 @@ func (v *Viewer) isKicked() bool {
 	return v.kicked != nil
 }
 
+// isStuck tells whether the connection takes nothing. On the portable way
+// nobody knows: there it takes nothing if a write lasts.
+func (v *Viewer) isStuck() bool {
+	since := v.blocked.Load()
+	return since != 0 && (v.raw != nil || time.Now().UnixNano()-since > int64(patience))
+}
+
 // cut closes the connection under a write that is stuck, and makes the kernel
-// forget what it still holds for it.
+// forget what it still holds for it. Below TLS that is the socket itself: TLS
+// would try to say goodbye.
 func (v *Viewer) cut() {
-	if c, ok := v.conn.(interface{ SetLinger(sec int) error }); ok {
+	if c := socket(v.conn); c != nil {
 		_ = c.SetLinger(0) // where it fails, the kernel's own time-outs do it later
+		c.Close()
+		return
 	}
 	v.conn.Close()
 }
@@ -216,6 +252,7 @@ func (v *Viewer) send(b []byte) {
 	full := len(v.control)+len(b) > maxControl
 	if !full {
 		v.control = append(v.control, b...)
+		v.urgent.Store(true)
 	}
 	v.mu.Unlock()
 	if full {
@@ -247,22 +284,11 @@ func (v *Viewer) write(b []byte, more ...[]byte) error {
 		err = errors.Join(v.fail, err)
 		v.buf, v.rest = nil, nil
 	} else {
-		err = v.writePlainly(b, more)
+		err = v.writePortably(b, more)
 	}
 	v.blocked.Store(0)
 	if v.Count != nil {
 		v.Count.AddBytes(int64(v.done))
 	}
-	return err
-}
-
-// writePlainly writes to a connection of which nothing else is known. While a
-// write is under way it counts as blocked.
-func (v *Viewer) writePlainly(b []byte, more [][]byte) (err error) {
-	if len(more) > 0 {
-		b = slices.Concat(append([][]byte{b}, more...)...)
-	}
-	v.blocked.Store(time.Now().UnixNano())
-	v.done, err = v.conn.Write(b)
 	return err
 }
