@@ -20,7 +20,7 @@ const reservedSegment = "record"
 // percent-decoded once, one trailing ".flv" is cut, and the result checked
 // with [CheckPath].
 func ParsePath(escaped string) (string, error) {
-	if len(escaped) > 3*MaxPathLen+len(".flv") {
+	if len(escaped) > 3*(MaxPathLen+len(".flv")) {
 		return "", fmt.Errorf("%w: more than %d bytes", ErrPath, MaxPathLen)
 	}
 	segments := strings.Split(escaped, "/")

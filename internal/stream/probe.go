@@ -11,6 +11,13 @@ import (
 // video frames come in, but no key frame yet.
 const keyWait = 7
 
+// What a publisher can make the server keep, whatever it sends.
+const (
+	maxTracks  = 16
+	maxConfig  = 256 << 10 // the configurations of real codecs are a few KiB at most
+	heldPacket = 128       // what a held packet costs besides its body
+)
+
 // probe holds the first packets of a stream back while its tracks show up.
 type probe struct {
 	limits  Limits
@@ -28,7 +35,7 @@ func (b *probe) hold(pkt *media.Packet) {
 		b.first = pkt.DTS
 	}
 	b.held = append(b.held, pkt)
-	b.bytes += len(pkt.Body)
+	b.bytes += len(pkt.Body) + heldPacket
 	b.last = max(b.last, pkt.DTS)
 }
 
@@ -59,11 +66,21 @@ type candidate struct {
 	noKey  bool // frames have come, but none to begin at
 }
 
+// find returns the track of a packet, nil where there is none yet.
 func (l *lineup) find(pkt *media.Packet) *candidate {
 	for i := range l.tracks {
 		if c := &l.tracks[i]; c.Kind == pkt.Kind && c.ID == pkt.Track {
 			return c
 		}
+	}
+	return nil
+}
+
+// enter returns the track of a packet, a new one if need be, and nil when
+// there are too many.
+func (l *lineup) enter(pkt *media.Packet) *candidate {
+	if c := l.find(pkt); c != nil || len(l.tracks) == maxTracks {
+		return c
 	}
 	l.tracks = append(l.tracks, candidate{Track: media.Track{Kind: pkt.Kind, Codec: pkt.Codec, ID: pkt.Track}})
 	return &l.tracks[len(l.tracks)-1]
@@ -72,61 +89,78 @@ func (l *lineup) find(pkt *media.Packet) *candidate {
 // configure takes a configuration and tells whether it changes a track whose
 // frames are under way.
 func (l *lineup) configure(pkt *media.Packet) (changed bool) {
-	c := l.find(pkt)
-	if c.Config != nil && c.Codec == pkt.Codec && bytes.Equal(c.Config.Body, pkt.Body) {
+	if len(pkt.Body) > maxConfig {
+		return false
+	}
+	c := l.enter(pkt)
+	if c == nil || c.Config != nil && c.Codec == pkt.Codec && bytes.Equal(c.Config.Body, pkt.Body) {
 		return false
 	}
 	c.Config, c.Codec = pkt, pkt.Codec
 	return c.frames
 }
 
-// admit tells whether a frame can be decoded, and whether it makes the lineup
-// another one than before.
-func (l *lineup) admit(pkt *media.Packet) (ok, changed bool) {
+// recode takes the codec of a frame that needs no configuration, and tells
+// whether frames of another codec are under way in its track.
+func (l *lineup) recode(pkt *media.Packet) (changed bool) {
 	c := l.find(pkt)
-	if c.Codec != pkt.Codec {
-		if pkt.Codec.NeedsConfig() {
-			return false, false
-		}
-		c.Codec, c.Config = pkt.Codec, nil
-		changed = c.frames
+	if c == nil || c.Codec == pkt.Codec || pkt.Codec.NeedsConfig() {
+		return false
 	}
-	if c.Codec.NeedsConfig() && c.Config == nil {
-		return false, false
-	}
-	if !c.frames {
-		if c.Kind == media.Video && !pkt.Key {
-			c.noKey = true
-			return false, false
-		}
-		c.frames, c.noKey = true, false
-		changed = true
-	}
-	return true, changed
+	c.Codec, c.Config = pkt.Codec, nil
+	return c.frames
 }
 
-// complete tells whether the default audio and video tracks are both there.
+// admit tells whether a frame can be decoded, and whether it is the first one
+// of its track.
+func (l *lineup) admit(pkt *media.Packet) (ok, first bool) {
+	c := l.enter(pkt)
+	switch {
+	case c == nil, c.Codec != pkt.Codec, c.Config == nil && c.Codec.NeedsConfig():
+		return false, false
+	case c.frames:
+		return true, false
+	case c.Kind == media.Video && !pkt.Key:
+		c.noKey = true
+		return false, false
+	}
+	c.frames, c.noKey = true, false
+	return true, true
+}
+
+// counts tells whether the track of a packet has frames.
+func (l *lineup) counts(pkt *media.Packet) bool {
+	c := l.find(pkt)
+	return c != nil && c.frames
+}
+
+// complete tells whether the default audio and video tracks are both there,
+// and every other one that was announced.
 func (l *lineup) complete() bool {
-	var has [media.Data]bool
+	var audio, video bool
 	for _, c := range l.tracks {
+		if !c.frames && (c.Config != nil || c.noKey) {
+			return false
+		}
 		if c.frames && c.ID == 0 {
-			has[c.Kind] = true
+			audio = audio || c.Kind == media.Audio
+			video = video || c.Kind == media.Video
 		}
 	}
-	return has[media.Audio] && has[media.Video]
+	return audio && video
 }
 
 // playable tells whether there is something to play. Video that still lacks
 // its key frame is waited for, unless it has had its time.
 func (l *lineup) playable(keyWaitOver bool) bool {
-	any := false
+	some := false
 	for _, c := range l.tracks {
 		if c.noKey && !keyWaitOver {
 			return false
 		}
-		any = any || c.frames
+		some = some || c.frames
 	}
-	return any
+	return some
 }
 
 // list returns the tracks that have frames.

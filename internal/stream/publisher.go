@@ -47,6 +47,7 @@ func (p *Publisher) Write(pkt media.Packet) error {
 	switch {
 	case pkt.Kind == media.Data:
 		p.writeData(&pkt)
+	case pkt.Kind != media.Audio && pkt.Kind != media.Video:
 	case pkt.Type == media.Config:
 		if p.tracks.configure(&pkt) {
 			p.restart()
@@ -75,6 +76,7 @@ func (p *Publisher) End(reason error) {
 
 func (p *Publisher) endStream(reason error) {
 	p.probe.stop()
+	p.probe = probe{}
 	if p.stream != nil {
 		p.registry.withdraw(p.stream)
 		p.stream.end(reason)
@@ -86,48 +88,72 @@ func (p *Publisher) endStream(reason error) {
 func (p *Publisher) restart() {
 	p.endStream(ErrChanged)
 	p.clock = newTimeline()
-	p.probe = probe{}
 	p.tracks.forget()
 }
 
 func (p *Publisher) writeData(pkt *media.Packet) {
-	raw := millis(pkt.DTS)
-	pkt.DTS = time.Duration(p.clock.placeData(raw)) * time.Millisecond
 	switch pkt.Type {
 	case media.Metadata:
 		if p.meta != nil && bytes.Equal(p.meta.Body, pkt.Body) {
 			return
 		}
-		pkt.DTS = 0
+		pkt.DTS = 0 // anywhere else, players take it for a track of its own
 		p.meta = pkt
+		if p.stream != nil {
+			p.stream.write(pkt)
+		}
 	case media.Frame:
-	default:
-		return
-	}
-	if p.stream != nil {
-		p.stream.write(pkt)
-	} else if pkt.Type == media.Frame {
-		p.probe.hold(pkt)
+		p.follow(pkt)
+		p.pass(pkt)
+	default: // for nobody
 	}
 }
 
 func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
-	if pkt.Type == media.Frame {
-		ok, changed := p.tracks.admit(pkt)
-		if changed && p.stream != nil {
-			p.restart()
-			ok, _ = p.tracks.admit(pkt)
-		}
-		if !ok {
-			return
-		}
+	switch {
+	case pkt.Type == media.Frame && !p.admit(pkt):
+		return
+	case pkt.Type == media.Frame, p.tracks.counts(pkt):
+		at := p.clock.place(trackKey{pkt.Kind, pkt.Track}, millis(pkt.DTS), now)
+		pkt.DTS = time.Duration(at) * time.Millisecond
+	case pkt.Codec == media.Unknown && len(pkt.Body) > 0:
+		p.follow(pkt) // of a codec that nobody here knows
+	default:
+		return // players would wait for the track it announces
 	}
-	pkt.DTS = time.Duration(p.clock.place(trackKey{pkt.Kind, pkt.Track}, millis(pkt.DTS), now)) * time.Millisecond
+	p.pass(pkt)
+}
+
+// admit tells whether a frame can be decoded. One that changes the tracks ends
+// the stream.
+func (p *Publisher) admit(pkt *media.Packet) bool {
+	if p.tracks.recode(pkt) {
+		p.restart()
+	}
+	ok, first := p.tracks.admit(pkt)
+	if first && p.stream != nil {
+		p.restart()
+		ok, _ = p.tracks.admit(pkt)
+	}
+	return ok
+}
+
+// follow puts a packet that has no clock of its own on the timeline.
+func (p *Publisher) follow(pkt *media.Packet) {
+	pkt.DTS = time.Duration(p.clock.follow(millis(pkt.DTS))) * time.Millisecond
+}
+
+// pass hands on a packet on the timeline, or holds it back while probing,
+// which the first frame of audio or video begins.
+func (p *Publisher) pass(pkt *media.Packet) {
 	if p.stream != nil {
 		p.stream.write(pkt)
 		return
 	}
-	if pkt.Type == media.Frame && !p.probe.started {
+	if !p.probe.started {
+		if pkt.Kind == media.Data || pkt.Type != media.Frame {
+			return
+		}
 		p.startProbe()
 	}
 	p.probe.hold(pkt)

@@ -56,6 +56,10 @@ type Tap interface {
 	End(reason error)
 }
 
+// place is where a Tap is attached: the same one may be so more than once, and
+// need not be comparable.
+type place struct{ Tap }
+
 // Stream is what is live under a path. It is safe for concurrent use.
 type Stream struct {
 	path    string
@@ -67,7 +71,7 @@ type Stream struct {
 	mu     sync.Mutex // guards all below
 	window window
 	meta   *media.Packet
-	taps   []Tap
+	taps   []*place
 	err    error
 }
 
@@ -125,14 +129,15 @@ func (s *Stream) Tap(t Tap) (window []*media.Packet, detach func(), err error) {
 	if s.err != nil {
 		return nil, nil, s.err
 	}
-	s.taps = append(s.taps, t)
-	return slices.Clone(s.window.packets), func() { s.detach(t) }, nil
+	at := &place{t}
+	s.taps = append(s.taps, at)
+	return slices.Clone(s.window.packets), func() { s.detach(at) }, nil
 }
 
-func (s *Stream) detach(t Tap) {
+func (s *Stream) detach(at *place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.Index(s.taps, t); i >= 0 {
+	if i := slices.Index(s.taps, at); i >= 0 {
 		s.taps = slices.Delete(s.taps, i, i+1)
 	}
 }

@@ -9,25 +9,31 @@ import (
 // What the timeline takes for a jump of a publisher's clock, in milliseconds.
 // Encoders stamp the frames of one track at most some hundred milliseconds
 // apart; a longer step is believed when as much time has really passed, or
-// when another track is there already.
+// when another track is about there already.
 const (
-	maxGap  = 3000 // forwards within one track
+	maxGap  = 3000 // forwards of the newest time of all tracks
 	maxBack = 250  // backwards within one track: smaller steps are held still
 	maxSkew = 5000 // between the first packets of two tracks
 	slack   = 1000 // what a real pause may differ from the clock on the wall
 )
 
-// maxStep bounds the frame duration with which a track goes on after a jump.
+// maxStep is the longest step that may be the duration of a frame, with which
+// a track goes on after a jump.
 const maxStep = 1000
+
+// maxWait is how long a track is held still at most behind a jump, so that it
+// keeps its distance to one that has jumped before it.
+const maxWait = 1000
 
 // timeline turns the clocks of a publisher, one for each of its tracks, into
 // the stream's: milliseconds from about 0 that never step back within a track,
 // whatever the publisher's clocks do. It survives wraps at 2^32 and 2^24 and
 // jumps both ways, after which audio and video keep their distance.
 type timeline struct {
-	clocks map[trackKey]*clock
+	clocks []*clock
 	newest *clock // the one that moved last
-	ready  bool   // false: begins may still be negative, until shift
+	data   int64  // the newest time given out to what has no clock
+	ready  bool   // false: begins may still be negative, until start
 }
 
 type trackKey struct {
@@ -37,22 +43,27 @@ type trackKey struct {
 
 // clock is the state of one track.
 type clock struct {
-	in   int64 // the newest publisher's time, unwrapped
-	off  int64 // out = in + off
-	out  int64 // the newest time given out
-	step int64 // between the newest two frames
-	at   time.Time
+	track trackKey
+	in    int64 // the newest publisher's time, unwrapped
+	off   int64 // out = in + off
+	out   int64 // the newest time given out
+	last  int64 // the newest step that may be the duration of a frame
+	step  int64 // the shorter of the newest two: what a frame lasts, even behind a lost one
+	at    time.Time
 }
 
-func newTimeline() *timeline { return &timeline{clocks: make(map[trackKey]*clock)} }
+// longAgo is before any time, but far enough from the least number to be moved.
+const longAgo = -1 << 62
+
+func newTimeline() *timeline { return &timeline{data: longAgo} }
 
 // place returns the time on the timeline of a packet that the publisher
 // stamped raw and that came in at that moment.
 func (t *timeline) place(k trackKey, raw uint32, at time.Time) int64 {
-	c := t.clocks[k]
+	c := t.find(k)
 	if c == nil {
-		c = t.begin(raw)
-		t.clocks[k] = c
+		c = t.begin(k, raw)
+		t.clocks = append(t.clocks, c)
 	} else {
 		t.advance(c, raw, at)
 	}
@@ -64,66 +75,78 @@ func (t *timeline) place(k trackKey, raw uint32, at time.Time) int64 {
 	return c.out
 }
 
+func (t *timeline) find(k trackKey) *clock {
+	for _, c := range t.clocks {
+		if c.track == k {
+			return c
+		}
+	}
+	return nil
+}
+
 // begin returns the clock of a new track, set by that of the others unless
 // the two have nothing to do with each other.
-func (t *timeline) begin(raw uint32) *clock {
+func (t *timeline) begin(k trackKey, raw uint32) *clock {
 	ref := t.newest
 	if ref == nil {
-		return &clock{in: int64(raw), off: -int64(raw)}
+		return &clock{track: k, in: int64(raw), off: -int64(raw)}
 	}
 	in := unwrap(ref.in, raw)
 	off := ref.off
 	if d := in + off - ref.out; d > maxSkew || d < -maxSkew {
 		off = ref.out - in
 	}
-	return &clock{in: in, off: off, out: in + off}
+	return &clock{track: k, in: in, off: off, out: in + off}
 }
 
 func (t *timeline) advance(c *clock, raw uint32, at time.Time) {
 	in := unwrap(c.in, raw)
-	if t.jumps(c, in+c.off, at) {
-		c.off = t.rebase(c, in)
-	}
+	c.off = t.offset(c, in, at)
 	out := max(in+c.off, c.out)
-	if d := out - c.out; d > 0 {
-		c.step = min(d, maxStep)
+	if d := out - c.out; d > 0 && d <= maxStep {
+		c.step = d
+		if c.last > 0 {
+			c.step = min(d, c.last)
+		}
+		c.last = d
 	}
 	c.in, c.out = in, out
+}
+
+// offset returns the offset with which c goes on at in. Where another track
+// has one with which the packet lies closer to where it was due, that track
+// has made a jump already and c makes the same: whether each of them would
+// have called it a jump does not matter, so that they stay together.
+func (t *timeline) offset(c *clock, in int64, at time.Time) int64 {
+	off, miss := c.off, distance(in+c.off, c.out+c.step)
+	if t.jumps(c, in+c.off, at) {
+		off, miss = c.out+c.step-in, maxGap
+	}
+	for _, o := range t.clocks {
+		d, m := in+o.off-c.out, distance(in+o.off, c.out+c.step)
+		if o.off != c.off && m < miss && d >= -maxWait && d <= maxGap {
+			off, miss = o.off, m
+		}
+	}
+	return off
 }
 
 // jumps tells whether a step to out is a fault of the publisher's clock and
 // not a pause.
 func (t *timeline) jumps(c *clock, out int64, at time.Time) bool {
-	d := out - c.out
-	switch {
-	case d < -maxBack:
+	if out < c.out-maxBack {
 		return true
-	case d <= maxGap, d <= at.Sub(c.at).Milliseconds()+slack:
-		return false
 	}
+	front := c.out
 	for _, o := range t.clocks {
-		if o != c && out <= o.out+slack {
-			return false
-		}
+		front = max(front, o.out)
 	}
-	return true
+	return out > front+maxGap && out-c.out > at.Sub(c.at).Milliseconds()+slack
 }
 
-// rebase returns the offset with which c goes on after a jump to in: that of a
-// track which has made the same jump already, so that they stay together, or
-// one that puts the packet a frame behind the one before.
-func (t *timeline) rebase(c *clock, in int64) int64 {
-	for _, o := range t.clocks {
-		if d := in + o.off - c.out; o != c && o.off != c.off && d >= -maxBack && d <= maxGap {
-			return o.off
-		}
-	}
-	return c.out + c.step - in
-}
-
-// placeData returns the time of script data, which follows the clock of the
-// media around it and never sets it.
-func (t *timeline) placeData(raw uint32) int64 {
+// follow returns the time of a packet that has no clock of its own, such as
+// script data: it goes by that of the media around it and never sets it.
+func (t *timeline) follow(raw uint32) int64 {
 	if t.newest == nil {
 		return 0
 	}
@@ -131,7 +154,11 @@ func (t *timeline) placeData(raw uint32) int64 {
 	if d := out - t.newest.out; d < -slack || d > slack {
 		out = t.newest.out
 	}
-	return max(out, 0)
+	if t.ready {
+		out = max(out, 0)
+	}
+	t.data = max(t.data, out)
+	return t.data
 }
 
 // start moves all clocks by d and forbids negative times from now on.
@@ -140,6 +167,7 @@ func (t *timeline) start(d int64) {
 		c.off += d
 		c.out += d
 	}
+	t.data += d
 	t.ready = true
 }
 
@@ -147,3 +175,5 @@ func (t *timeline) start(d int64) {
 func unwrap(ref int64, raw uint32) int64 {
 	return ref + int64(int32(raw-uint32(ref))) //nolint:gosec // modular on purpose
 }
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }

@@ -43,6 +43,9 @@ func (w *window) trim(before time.Duration) {
 		w.bytes -= len(w.packets[n].Body)
 		n++
 	}
+	if n == 0 {
+		return
+	}
 	// Snapshots are copies, so that moving the rest down disturbs nobody.
 	w.packets = w.packets[:copy(w.packets, w.packets[n:])]
 }
