@@ -42,6 +42,7 @@ web/node_modules: web/package-lock.json
 	@touch $@
 
 docs: ## the generated pages of docs/
+	go generate ./cmd/sluice
 	go test ./internal/casecheck -update
 
 deps: ## Debian packages that the tests need: root, or sudo, where some are missing

@@ -45,6 +45,7 @@ func dial(t *testing.T, addr string) net.Conn {
 
 func TestBadRequestsAreAnsweredAndDisturbNobody(t *testing.T) {
 	s, witness := live(t)
+	recording := s.Record(t, "POST", "start/live/witness")
 	const ws = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n"
 	for name, tc := range map[string]struct {
 		line, header string
@@ -76,7 +77,7 @@ func TestBadRequestsAreAnsweredAndDisturbNobody(t *testing.T) {
 		"not a request":             {"HELLO", "", 400, ""},
 		"a call on the wrong route": {"GET /flv/record/start/live/witness", "", 405, "POST"},
 		"record what is not live":   {"POST /flv/record/start/live/nobody", "Content-Length: 0\r\n", 404, "problem"},
-		"stop what is not recorded": {"POST /flv/record/stop/live/witness", "Content-Length: 0\r\n", 404, "problem"},
+		"stop what is not recorded": {"POST /flv/record/stop/live/nobody", "Content-Length: 0\r\n", 404, "problem"},
 		"a file outside":            {"GET /flv/record/files/../../../etc/passwd", "", 404, "problem"},
 		"a file outside, encoded":   {"GET /flv/record/files/%2e%2e%2f%2e%2e%2fetc%2fpasswd", "", 404, "problem"},
 		"a limit that is no number": {"GET /flv/record/list?limit=many", "", 400, "limit"},
@@ -99,6 +100,10 @@ func TestBadRequestsAreAnsweredAndDisturbNobody(t *testing.T) {
 		})
 	}
 	witness.Undisturbed(t)
+	if done := s.Record(t, "POST", "stop/live/witness"); done.ID != recording.ID || done.State != "finished" {
+		t.Errorf("the recording that ran all the time is %+v", done)
+	}
+	plays(t, s.File(t, recording), harness.Sources()[0], 0.5)
 }
 
 // afterHandshake returns a connection on which an encoder has shaken hands.
