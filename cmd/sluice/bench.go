@@ -50,13 +50,14 @@ type benchPlayCmd struct {
 	Streams  int           `default:"1" help:"Number of streams that the viewers share."`
 	Warmup   time.Duration `default:"5s" help:"What passes before anything is counted."`
 	Duration time.Duration `default:"20s" help:"How long to measure."`
+	Stalled  bool          `help:"Ask for the stream with the smallest window, and read nothing."`
 	PID      int           `name:"pid" help:"The server's process, for its CPU time and memory (Linux)."`
 }
 
 // Run plays.
 func (c benchPlayCmd) Run(ctx context.Context, w *world) error {
 	r, err := bench.Play(ctx, bench.PlayOptions{
-		URL: c.URL, Viewers: c.Viewers, Streams: c.Streams, Warmup: c.Warmup, Duration: c.Duration, PID: c.PID,
+		URL: c.URL, Viewers: c.Viewers, Streams: c.Streams, Warmup: c.Warmup, Duration: c.Duration, PID: c.PID, Stalled: c.Stalled,
 		Progress: func(text string) { fmt.Fprintln(w.stderr, text) },
 	})
 	if err != nil {
@@ -83,6 +84,7 @@ type benchLatencyCmd struct {
 	URL      string        `arg:"" help:"http:// or ws:// URL; of several streams, {n} becomes the number."`
 	Probes   int           `default:"10" help:"Viewers that read all the time."`
 	Starts   int           `default:"20" help:"Viewers that join one after the other, for the time to the first key frame."`
+	Within   time.Duration `default:"0" help:"Time over which those joins are spread, 0 for all of the duration."`
 	Streams  int           `default:"1" help:"Number of streams that the viewers share."`
 	Warmup   time.Duration `default:"2s" help:"What passes before anything is counted."`
 	Duration time.Duration `default:"10s" help:"How long to measure."`
@@ -91,7 +93,7 @@ type benchLatencyCmd struct {
 // Run measures.
 func (c benchLatencyCmd) Run(ctx context.Context, w *world) error {
 	r, err := bench.Latency(ctx, bench.LatencyOptions{
-		URL: c.URL, Probes: c.Probes, Starts: c.Starts, Streams: c.Streams, Warmup: c.Warmup, Duration: c.Duration,
+		URL: c.URL, Probes: c.Probes, Starts: c.Starts, Within: c.Within, Streams: c.Streams, Warmup: c.Warmup, Duration: c.Duration,
 	})
 	if err != nil {
 		return err
@@ -100,6 +102,7 @@ func (c benchLatencyCmd) Run(ctx context.Context, w *world) error {
 		return fmt.Sprintf("%s / %s / %s / %s", ms(s.P50), ms(s.P90), ms(s.P99), ms(s.Max))
 	}
 	rows := []row{
+		{"mean gap between writes", ms(r.Gap)},
 		{"frames", r.Added.Count}, {"added, p50 / p90 / p99 / max", stats(r.Added)},
 		{"joins", r.First.Count}, {"first key frame, p50 / p90 / p99 / max", stats(r.First)},
 		{"failed", r.Failed},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -25,15 +26,20 @@ type LatencyOptions struct {
 	Streams int
 	// Probes is how many viewers read frames all the time.
 	Probes int
-	// Starts is how many viewers join one after the other, spread over the
-	// duration, to see how soon the first key frame comes; 0 means none.
+	// Starts is how many viewers join one after the other, to see how soon
+	// the first key frame comes; 0 means none. They are spread over Within,
+	// or over the duration where that is 0, and then read on.
 	Starts int
+	Within time.Duration
 	// Warmup passes before frames count; then Duration is measured.
 	Warmup, Duration time.Duration
 }
 
 // LatencyResult is what the probes saw.
 type LatencyResult struct {
+	// Gap is the mean time between two arrivals at a probe: how often the
+	// server writes to a viewer.
+	Gap time.Duration `json:"gapNs"`
 	// Added is the time from the publisher's write to the probe's read.
 	Added Stats `json:"added"`
 	// First is the time from a request to its first key frame.
@@ -55,6 +61,9 @@ func Latency(ctx context.Context, o LatencyOptions) (LatencyResult, error) {
 	c.starts(ctx, o)
 	wg.Wait()
 	r := LatencyResult{Added: newStats(c.added), First: newStats(c.first), Failed: c.failed}
+	if n := c.arrivals.Load(); n > 0 {
+		r.Gap = o.Duration * time.Duration(o.Probes) / time.Duration(n)
+	}
 	if c.err != nil {
 		r.Errors = c.err.Error()
 	}
@@ -66,6 +75,8 @@ func Latency(ctx context.Context, o LatencyOptions) (LatencyResult, error) {
 
 // collector gathers what the probes see.
 type collector struct {
+	arrivals atomic.Int64
+
 	mu     sync.Mutex // guards all below
 	added  []time.Duration
 	first  []time.Duration
@@ -92,7 +103,11 @@ func (c *collector) add(d time.Duration) {
 // probe reads one viewer's frames until ctx is done, and collects those from a
 // moment on.
 func probe(ctx context.Context, url string, from int64, c *collector) error {
-	body, err := open(ctx, url)
+	body, err := open(ctx, url, func() {
+		if now() >= from {
+			c.arrivals.Add(1)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -128,47 +143,57 @@ func (c *collector) starts(ctx context.Context, o LatencyOptions) {
 			return
 		case <-wait.C:
 		}
-		wait.Reset(o.Duration / time.Duration(o.Starts+1))
+		spread := o.Within
+		if spread == 0 {
+			spread = o.Duration
+		}
+		wait.Reset(spread / time.Duration(o.Starts+1))
 		wg.Go(func() {
-			d, err := firstKey(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)))
-			if err != nil {
-				if ctx.Err() == nil {
-					c.note(err)
-				}
-				return
+			err := firstKey(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)), func(d time.Duration) {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.first = append(c.first, d)
+			})
+			if ctx.Err() == nil {
+				c.note(err)
 			}
-			c.mu.Lock()
-			c.first = append(c.first, d)
-			c.mu.Unlock()
 		})
 	}
 }
 
-// firstKey returns the time from a request to its first key frame.
-func firstKey(ctx context.Context, url string) (time.Duration, error) {
+// firstKey tells the time from a request to its first key frame, and then
+// reads on until ctx is done.
+func firstKey(ctx context.Context, url string, tell func(time.Duration)) error {
 	begin := time.Now()
-	body, err := open(ctx, url)
+	body, err := open(ctx, url, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer body.Close()
 	r := flv.NewReader(body)
 	for {
 		tag, err := r.Next()
 		if err != nil {
-			return 0, fmt.Errorf("waiting for the first key frame: %w", err)
+			return fmt.Errorf("waiting for the first key frame: %w", err)
 		}
 		p := flv.ParseBody(tag.Type, tag.Body)
 		if p.Kind == media.Video && p.Key && p.Type == media.Frame {
-			return time.Since(begin), nil
+			tell(time.Since(begin))
+			break
 		}
 	}
+	_, err = io.Copy(io.Discard, body)
+	return err //nolint:wrapcheck // it ends with ctx
 }
 
-// open requests a stream and returns its bytes.
-func open(ctx context.Context, url string) (io.ReadCloser, error) {
+// open requests a stream and returns its bytes. It tells of every arrival.
+func open(ctx context.Context, url string, arrived func()) (io.ReadCloser, error) {
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		return &arrivals{Conn: conn, tell: arrived}, err
+	}
 	if strings.HasPrefix(url, "ws") {
-		conn, early, _, err := ws.Dial(ctx, url)
+		conn, early, _, err := ws.Dialer{NetDial: dial}.Dial(ctx, url)
 		if err != nil {
 			return nil, fmt.Errorf("opening %s: %w", url, err)
 		}
@@ -183,7 +208,7 @@ func open(ctx context.Context, url string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", url, err)
 	}
-	t := &http.Transport{DisableKeepAlives: true, ReadBufferSize: 64 << 10}
+	t := &http.Transport{DisableKeepAlives: true, ReadBufferSize: 256 << 10, DialContext: dial}
 	resp, err := t.RoundTrip(req)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", url, err)
@@ -193,6 +218,20 @@ func open(ctx context.Context, url string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("opening %s: %s", url, resp.Status)
 	}
 	return resp.Body, nil
+}
+
+// arrivals tells of the reads of a connection that brought something.
+type arrivals struct {
+	net.Conn
+	tell func()
+}
+
+func (a *arrivals) Read(b []byte) (int, error) {
+	n, err := a.Conn.Read(b)
+	if n > 0 && a.tell != nil {
+		a.tell()
+	}
+	return n, err //nolint:wrapcheck // a connection hands on what it says
 }
 
 // messages reads the binary messages of a WebSocket end to end.

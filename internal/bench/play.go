@@ -22,6 +22,9 @@ type PlayOptions struct {
 	// Base is the memory of the server with one viewer, in bytes, for the
 	// memory per viewer; 0 lets the first viewer be connected alone.
 	Base int64
+	// Stalled viewers ask for the stream with the smallest window there is,
+	// and then read nothing.
+	Stalled bool
 	// Progress, if it is not nil, is called about once a second.
 	Progress func(text string)
 }

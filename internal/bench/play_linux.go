@@ -44,6 +44,7 @@ type viewer struct {
 	answer  []byte // until it is complete; nil behind it
 	playing bool
 	gone    bool
+	stalled bool
 	bytes   int64
 }
 
@@ -74,11 +75,11 @@ func (p *player) open(ctx context.Context) (err error) {
 		return fmt.Errorf("making an epoll: %w", err)
 	}
 	for n := range p.o.Viewers {
+		p.waiting++
 		if err := p.connect(ctx, n); err != nil {
 			return fmt.Errorf("viewer %d: %w", n, err)
 		}
-		p.waiting++
-		if n == 0 && p.o.PID != 0 && p.o.Base == 0 {
+		if n == 0 && !p.o.Stalled && p.o.PID != 0 && p.o.Base == 0 {
 			if err := p.first(ctx); err != nil {
 				return err
 			}
@@ -134,6 +135,11 @@ func (p *player) connect(ctx context.Context, n int) error {
 	}
 	v := &viewer{fd: fd, answer: []byte{}}
 	p.all = append(p.all, v)
+	if p.o.Stalled {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+			return fmt.Errorf("setting up a socket: %w", err)
+		}
+	}
 	if addr.Addr().IsLoopback() {
 		// One address has too few ports for all viewers.
 		src := addr.Addr().As4()
@@ -185,7 +191,7 @@ func (p *player) sweep(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	for _, v := range p.all {
-		if !v.gone {
+		if !v.gone && !v.stalled {
 			p.take(v)
 		}
 	}

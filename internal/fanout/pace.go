@@ -8,8 +8,12 @@ import (
 // The bounds of an automatic pace.
 const (
 	maxGap = 350 * time.Millisecond
-	// load is the part of the CPU that sending may take.
-	load = 0.7
+	// load is the part of the CPU that sending may take while the gap is
+	// not the longest. It could be twice that much, at a price: at 1,000
+	// viewers a fifth more CPU for 6 ms less.
+	load = 0.35
+	// maxNews is how long a round waits for one more packet.
+	maxNews = 20 * time.Millisecond
 )
 
 // Pace says how often the viewers of a log are written to. The zero value is
@@ -22,29 +26,62 @@ type Pace struct {
 }
 
 // wake runs the rounds of a log: each releases what was appended since the
-// last one and wakes the viewers that wait for it.
+// last one and lets the viewers write it.
 func (l *Log) wake() {
 	defer close(l.idle)
-	pause := time.NewTimer(time.Hour)
-	defer pause.Stop()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var notBefore time.Time
 	for {
 		<-l.dirty
+		l.hold(notBefore, timer)
 		began := time.Now()
 		if ended := l.release(); ended {
 			return
 		}
-		gap := l.opts.Pace.Gap
 		if l.opts.Pace.Auto {
-			gap = l.autoGap(began, pause)
+			notBefore = time.Now().Add(l.autoGap(began, timer))
+		} else {
+			notBefore = began.Add(l.opts.Pace.Gap)
 		}
-		if gap <= 0 {
-			continue
-		}
-		pause.Reset(gap)
+	}
+}
+
+// hold waits, with something to send, until a round may begin. A fixed gap
+// ends when its time has come. An automatic one ends with the first packet
+// after its time, if one comes soon: so most packets do not wait at all, and
+// no timer has to wake the process, which on a virtual machine costs as much as
+// ten writes.
+func (l *Log) hold(notBefore time.Time, timer *time.Timer) {
+	wait := time.Until(notBefore)
+	if wait <= 0 {
+		return
+	}
+	if !l.opts.Pace.Auto {
+		l.rest(wait, timer)
+		return
+	}
+	timer.Reset(wait + min(wait, maxNews))
+	for {
 		select {
-		case <-pause.C:
+		case <-l.dirty:
+			if time.Now().After(notBefore) {
+				return
+			}
+		case <-timer.C:
+			return
 		case <-l.done:
+			return
 		}
+	}
+}
+
+// rest pauses, but not when the log ends.
+func (l *Log) rest(d time.Duration, timer *time.Timer) {
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+	case <-l.done:
 	}
 }
 
@@ -53,11 +90,11 @@ func (l *Log) wake() {
 // of the CPU. A round that took t is followed by a pause of t·(1/load − 1):
 // so the log clocks itself, and when many logs share the CPU, each of their
 // rounds takes longer.
-func (l *Log) autoGap(began time.Time, pause *time.Timer) time.Duration {
-	pause.Reset(maxGap)
+func (l *Log) autoGap(began time.Time, timer *time.Timer) time.Duration {
+	timer.Reset(maxGap)
 	select {
 	case <-l.finished:
-	case <-pause.C: // somebody is stuck
+	case <-timer.C: // somebody is stuck
 	case <-l.done:
 		return 0
 	}
@@ -92,12 +129,10 @@ func (l *Log) release() (ended bool) {
 	}
 	l.mu.Unlock()
 
-	for _, v := range woken {
-		v.signal()
-	}
 	for _, v := range begin {
 		v.signal()
 	}
+	l.turns(woken)
 	clear(woken)
 	l.mu.Lock()
 	l.due.spare = woken

@@ -24,7 +24,7 @@ func (v *Viewer) prepare() bool {
 	if err != nil {
 		return false
 	}
-	v.raw, v.step = raw, v.writeStep
+	v.raw, v.step, v.try = raw, v.writeStep, v.writeNow
 	return true
 }
 
@@ -60,6 +60,18 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// writeNow writes what the socket takes without waiting.
+func (v *Viewer) writeNow(fd uintptr) bool {
+	n, err := unix.Write(int(fd), v.buf)
+	if n > 0 {
+		v.done = n
+	}
+	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+		v.fail = err
+	}
+	return true
 }
 
 // maxPieces is how many pieces one call of the system takes.

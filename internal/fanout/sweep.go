@@ -11,8 +11,8 @@ import (
 // How often the sweep looks at a viewer: the whole turn is long enough to cost
 // nothing, short enough that a client which closed is noticed at once.
 const (
-	sweepEvery = 25 * time.Millisecond
-	sweepSlots = 20
+	sweepEvery = 100 * time.Millisecond
+	sweepSlots = 5
 )
 
 // maxFirst is how long a viewer may take to accept its beginning, which is kept

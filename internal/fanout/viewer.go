@@ -61,13 +61,17 @@ type Viewer struct {
 	conn io.ReadWriteCloser
 	log  *Log
 
-	raw   syscall.RawConn // nil where the portable way is taken
-	step  func(fd uintptr) bool
-	queue chan struct{} // the viewer's signal
-	buf   []byte        // what is being written
-	rest  [][]byte      // what follows buf, or nothing
-	done  int           // bytes of the newest write that were taken
-	fail  error         // of the newest write
+	raw   syscall.RawConn       // nil where the portable way is taken
+	step  func(fd uintptr) bool // waits until all is written
+	try   func(fd uintptr) bool // writes what the socket takes now
+	queue chan struct{}         // the viewer's signal
+	buf   []byte                // what is being written
+	rest  [][]byte              // what follows buf, or nothing
+	done  int                   // bytes of the newest write that were taken
+	fail  error                 // of the newest write
+	left  []byte                // of a part of the log: what a round could not write
+
+	own sync.Mutex // held by whoever writes, and thereby has all above and below
 
 	cursor  int64
 	needKey bool
@@ -82,6 +86,8 @@ type Viewer struct {
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded int64        // bytes that came without a Peer
+
+	urgent atomic.Bool // there is something in control or kicked
 
 	peer sync.Mutex // held while the Peer works
 
@@ -106,6 +112,8 @@ func NewViewer(conn io.ReadWriteCloser, log *Log) *Viewer {
 
 // serve writes until the log ends, the connection fails or somebody kicks.
 func (v *Viewer) serve() error {
+	v.own.Lock()
+	defer v.own.Unlock()
 	defer v.log.leave(v)
 	v.first.Store(time.Now().UnixNano())
 	if err := v.write(nil, v.First...); err != nil {
@@ -117,7 +125,10 @@ func (v *Viewer) serve() error {
 		return v.bye(err)
 	}
 	for {
-		b, ended := v.log.next(v)
+		b, ended := v.left, false
+		if v.left = nil; len(b) == 0 {
+			b, ended = v.log.next(v)
+		}
 		switch {
 		case len(b) > 0:
 			if err := v.write(b); err != nil {
@@ -127,7 +138,7 @@ func (v *Viewer) serve() error {
 		case ended:
 			return v.bye(v.log.reason())
 		default:
-			<-v.queue
+			v.sleep()
 		}
 		if err := v.interlude(); err != nil {
 			return v.bye(err)
@@ -135,12 +146,24 @@ func (v *Viewer) serve() error {
 	}
 }
 
+// sleep waits for the viewer's signal. Meanwhile the rounds of the log write
+// on its behalf.
+func (v *Viewer) sleep() {
+	v.own.Unlock()
+	<-v.queue
+	v.own.Lock()
+}
+
 // interlude sends what the Peer has queued, and tells whether the viewer was
 // kicked.
 func (v *Viewer) interlude() error {
+	if len(v.left) > 0 || !v.urgent.Load() {
+		return nil // not within a frame
+	}
 	v.mu.Lock()
 	c, err := v.control, v.kicked
 	v.control = nil
+	v.urgent.Store(err != nil)
 	v.mu.Unlock()
 	if err != nil || len(c) == 0 {
 		return err
@@ -187,6 +210,7 @@ func (v *Viewer) Kick(reason error) {
 	if v.kicked == nil {
 		v.kicked = reason
 	}
+	v.urgent.Store(true)
 	v.mu.Unlock()
 	v.signal()
 	if v.isStuck() {
@@ -228,6 +252,7 @@ func (v *Viewer) send(b []byte) {
 	full := len(v.control)+len(b) > maxControl
 	if !full {
 		v.control = append(v.control, b...)
+		v.urgent.Store(true)
 	}
 	v.mu.Unlock()
 	if full {
