@@ -50,6 +50,9 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 		http: port, facts: &module.Facts{}, parts: []part{{sectionHTTP, port}},
 	}
 	a.facts.Set(module.FactHTTP, port.Addr())
+	if addr := port.AddrTLS(); addr != "" {
+		a.facts.Set(module.FactHTTPS, addr)
+	}
 
 	deps := module.Deps{
 		Streams:  stream.NewRegistry(stream.DefaultLimits()),

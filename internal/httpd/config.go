@@ -13,11 +13,19 @@ import (
 
 // Config is the section "http".
 type Config struct {
-	_              struct{}    `doc:"The one HTTP port: viewers, recordings, the page and health."`
+	_              struct{}    `doc:"The HTTP port, and the same with TLS where that is set: viewers, recordings, the page and health."`
 	Listen         string      `yaml:"listen" doc:"Address to listen on, host:port. Without a host it is all addresses of the machine, port 0 is any free one."`
 	Token          conf.Secret `yaml:"token" doc:"Token for control calls (Authorization: Bearer …). Without one they are allowed from this machine only."`
 	TokenFile      string      `yaml:"token_file" doc:"File that the token is read from at start, in place of token."`
-	MaxConnections int         `yaml:"max_connections" doc:"How many connections may be open at a time, viewers that are watching not counted; one more is answered 503."`
+	MaxConnections int         `yaml:"max_connections" doc:"How many connections may be open at a time on both ports; one more is answered 503. Viewers that are watching are not counted, but for those of HTTP/2, which share a connection."`
+	TLS            TLSConfig   `yaml:"tls" doc:"HTTPS, with HTTP/2."`
+}
+
+// TLSConfig is the part "http.tls".
+type TLSConfig struct {
+	Listen string `yaml:"listen" doc:"Address to listen on with TLS (HTTPS, HTTP/2, wss), host:port; empty means not at all. The plain port goes on."`
+	Cert   string `yaml:"cert" doc:"File with the certificate and its chain, PEM. It is read again when it changes."`
+	Key    string `yaml:"key" doc:"File with the key of the certificate, PEM. It is read again when it changes."`
 }
 
 // DefaultConfig returns the section's defaults.
@@ -41,7 +49,26 @@ func (c Config) Validate() error {
 	if c.MaxConnections < 1 {
 		errs = append(errs, errors.New("max_connections: must be positive"))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.TLS.validate()...)...)
+}
+
+func (c TLSConfig) validate() (errs []error) {
+	if c.Listen == "" {
+		if c.Cert != "" || c.Key != "" {
+			errs = append(errs, errors.New("tls.listen: needed with tls.cert and tls.key"))
+		}
+		return errs
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("tls.listen: %q is not host:port, such as :8443", c.Listen))
+	}
+	if c.Cert == "" {
+		errs = append(errs, errors.New("tls.cert: needed with tls.listen"))
+	}
+	if c.Key == "" {
+		errs = append(errs, errors.New("tls.key: needed with tls.listen"))
+	}
+	return errs
 }
 
 // token returns the token in force.

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -28,16 +29,23 @@ const (
 	maxRefused    = 64
 )
 
-// listener bounds how many connections are open. It does not wrap them: whoever
-// hijacks one needs the socket as it is. Those that were hijacked do not count.
-type listener struct {
-	net.Listener
-
+// limits bound how many connections are open, over all listeners that share
+// them. Those that were hijacked do not count.
+type limits struct {
 	log  *complaints
 	left chan struct{} // holds a token for each open connection
 	work *sync.WaitGroup
 
 	refused atomic.Int64 // connections that are being refused
+}
+
+// listener keeps to the limits. It does not wrap connections: whoever hijacks
+// one needs the socket as it is.
+type listener struct {
+	net.Listener
+	*limits
+
+	refusal *tls.Config // for connections that are refused, nil without TLS
 }
 
 // Accept returns the next connection within the limit.
@@ -66,6 +74,9 @@ func (l *listener) refuse(c net.Conn) {
 	}
 	// What fails here is the client's: it is gone, and needs no answer.
 	_ = c.SetDeadline(time.Now().Add(refuseTimeout))
+	if l.refusal != nil {
+		c = tls.Server(c, l.refusal)
+	}
 	_, _ = io.WriteString(c, tooMany)
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
@@ -74,7 +85,7 @@ func (l *listener) refuse(c net.Conn) {
 }
 
 // state hears from net/http what becomes of a connection.
-func (l *listener) state(_ net.Conn, s http.ConnState) {
+func (l *limits) state(_ net.Conn, s http.ConnState) {
 	if s == http.StateClosed || s == http.StateHijacked {
 		<-l.left
 		l.work.Done()
@@ -122,3 +133,22 @@ func (c *complaints) WithAttrs([]slog.Attr) slog.Handler { return c }
 
 // WithGroup implements [slog.Handler]; the logger of net/http has none.
 func (c *complaints) WithGroup(string) slog.Handler { return c }
+
+// connKey is the key of a connection in the context of its requests.
+type connKey struct{}
+
+// withConn puts a connection with TLS into the context of its requests. A plain
+// one can be hijacked.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if _, ok := c.(*tls.Conn); !ok {
+		return ctx
+	}
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// Conn returns the connection on which a request came with TLS, nil where it is
+// not known. Requests of HTTP/2 share it: it is there to be tuned, not used.
+func Conn(r *http.Request) net.Conn {
+	c, _ := r.Context().Value(connKey{}).(net.Conn)
+	return c
+}

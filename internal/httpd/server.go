@@ -12,94 +12,140 @@ import (
 	"time"
 
 	"sluice/internal/auth"
+	"sluice/internal/session"
+	"sluice/internal/tlsfile"
 )
 
 // Limits of a connection. There is none for writing an answer: a viewer's has
-// no end, and its module finds the stuck ones.
+// no end, and its module finds the stuck ones. But a connection of HTTP/2 as a
+// whole has to take something within writeTimeout: while it does not, none of
+// its answers can be given up.
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
+	writeTimeout  = 10 * time.Second
 	drainTimeout  = 3 * time.Second // for answers that are under way at the end
 	maxHeader     = 32 << 10
 	maxBody       = 1 << 20
 )
 
-// ErrListen reports that the address of the configuration cannot be listened
-// on. Its text names the key.
-var ErrListen = errors.New("http.listen")
+// ErrListen and ErrListenTLS report that an address of the configuration cannot
+// be listened on. Their texts name the key.
+var (
+	ErrListen    = errors.New("http.listen")
+	ErrListenTLS = errors.New("http.tls.listen")
+)
 
-// Server is the HTTP port. It is bound from the beginning and serves while it
-// runs.
+// Server is the HTTP port, and the one with TLS where there is a certificate.
+// They are bound from the beginning and served while it runs.
 type Server struct {
 	mux      *Mux
-	listener net.Listener
+	plain    *listener
+	secure   *listener // nil without TLS
 	server   *http.Server
 	open     bool // there is no token
 	draining atomic.Bool
-	work     sync.WaitGroup // connections and handlers
+	work     sync.WaitGroup // ports, connections and handlers
 }
 
-// Listen binds the port and returns a server without routes but for those of
-// health. Its port is freed by [Server.Run].
+// Listen binds the ports and returns a server without routes but for those of
+// health. Its ports are freed by [Server.Run].
 func Listen(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
 	token, err := cfg.token()
 	if err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrListen, err)
-	}
-
 	s := &Server{mux: NewMux(log, auth.NewGuard(token)), open: token == ""}
-	bounded := &listener{Listener: l, log: newComplaints(log), left: make(chan struct{}, cfg.MaxConnections), work: &s.work}
-	s.listener = bounded
+	all := &limits{log: newComplaints(log), left: make(chan struct{}, cfg.MaxConnections), work: &s.work}
 	s.server = &http.Server{
 		Handler:                      s.bounded(),
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true,
-		ConnState:                    bounded.state,
-		ErrorLog:                     slog.NewLogLogger(bounded.log, slog.LevelWarn),
+		ConnContext:                  withConn,
+		ConnState:                    all.state,
+		ErrorLog:                     slog.NewLogLogger(all.log, slog.LevelWarn),
+		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
+	}
+	if err := s.listen(ctx, cfg, all, log); err != nil {
+		return nil, err
 	}
 	s.mux.Handle(auth.Public, "/healthz", Methods{http.MethodGet: s.health})
 	s.mux.Handle(auth.Public, "/readyz", Methods{http.MethodGet: s.ready})
 	return s, nil
 }
 
+// listen binds the ports. If that fails, none is bound.
+func (s *Server) listen(ctx context.Context, cfg Config, all *limits, log *slog.Logger) error {
+	var certificate *tlsfile.Certificate
+	if cfg.TLS.Listen != "" {
+		var err error
+		if certificate, err = tlsfile.Load(cfg.TLS.Cert, cfg.TLS.Key, log); err != nil {
+			return fmt.Errorf("http.tls.%w", err)
+		}
+	}
+	var lc net.ListenConfig
+	plain, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrListen, err)
+	}
+	s.plain = &listener{Listener: plain, limits: all}
+	if certificate == nil {
+		return nil
+	}
+	secure, err := lc.Listen(ctx, "tcp", cfg.TLS.Listen)
+	if err != nil {
+		plain.Close()
+		return fmt.Errorf("%w: %w", ErrListenTLS, err)
+	}
+	s.secure = &listener{Listener: secure, limits: all, refusal: certificate.Config("http/1.1")}
+	s.server.TLSConfig = certificate.Config("h2", "http/1.1")
+	return nil
+}
+
 // Mux is where routes are added, until the server runs.
 func (s *Server) Mux() *Mux { return s.mux }
 
 // Addr returns the address that the server listens on, host:port.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+func (s *Server) Addr() string { return s.plain.Addr().String() }
+
+// AddrTLS returns the address that the server listens on with TLS, empty where
+// it does not.
+func (s *Server) AddrTLS() string {
+	if s.secure == nil {
+		return ""
+	}
+	return s.secure.Addr().String()
+}
 
 // HasToken tells whether control calls need a token.
 func (s *Server) HasToken() bool { return !s.open }
 
-// Run serves until ctx is done. The context of every request ends with ctx;
-// answers that are under way then have a few seconds to get out. A hijacked
-// connection belongs to the module that took it.
+// Run serves until ctx is done. The context of every request ends with ctx, its
+// cause then is [session.ErrShutdown]; answers that are under way have a few
+// seconds to get out. A hijacked connection belongs to the module that took it.
 func (s *Server) Run(ctx context.Context) error {
-	s.server.BaseContext = func(net.Listener) context.Context { return ctx }
-	failed := make(chan error, 1)
-	go func() { failed <- s.server.Serve(s.listener) }()
+	requests, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.server.BaseContext = func(net.Listener) context.Context { return requests }
+	failed := make(chan error, 2) // one of each port
+	s.work.Go(func() { failed <- s.server.Serve(s.plain) })
+	if s.secure != nil {
+		s.work.Go(func() { failed <- s.server.ServeTLS(s.secure, "", "") })
+	}
 
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
+	end(session.ErrShutdown)
 	s.draining.Store(true)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if s.server.Shutdown(drain) != nil { // the time is up
 		_ = s.server.Close() // nothing but the listener, which is closed, can fail
-	}
-	if err == nil {
-		_ = <-failed // as it was told to
 	}
 	s.work.Wait()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -15,10 +15,11 @@ type Facts struct {
 
 // The names of facts that more than one module uses.
 const (
-	FactRTMP = "rtmp.addr" // the address that RTMP listens on, host:port
-	FactHTTP = "http.addr" // the address that HTTP listens on, host:port
-	FactPlay = "flv.play"  // "on" where /flv/ is served
-	FactOpen = "open."     // prefix: what is open to everybody, one sentence each
+	FactRTMP  = "rtmp.addr"  // the address that RTMP listens on, host:port
+	FactHTTP  = "http.addr"  // the address that HTTP listens on, host:port
+	FactHTTPS = "https.addr" // the address that HTTP listens on with TLS, host:port; none without
+	FactPlay  = "flv.play"   // "on" where /flv/ is served
+	FactOpen  = "open."      // prefix: what is open to everybody, one sentence each
 )
 
 // Set says one fact.
