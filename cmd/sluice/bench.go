@@ -66,7 +66,8 @@ func (c benchPlayCmd) Run(ctx context.Context, w *world) error {
 	rows := []row{
 		{"viewers", r.Viewers},
 		{"Mbit/s each, min / median / max", fmt.Sprintf("%.3f / %.3f / %.3f", r.RateMin/1e6, r.RateP50/1e6, r.RateMax/1e6)},
-		{"dropped", r.Dropped}, {"starved", r.Starved},
+		{"dropped", r.Dropped},
+		{"starved", r.Starved},
 	}
 	if r.Errors != "" {
 		rows = append(rows, row{"last error", r.Errors})
@@ -103,8 +104,10 @@ func (c benchLatencyCmd) Run(ctx context.Context, w *world) error {
 	}
 	rows := []row{
 		{"mean gap between writes", ms(r.Gap)},
-		{"frames", r.Added.Count}, {"added, p50 / p90 / p99 / max", stats(r.Added)},
-		{"joins", r.First.Count}, {"first key frame, p50 / p90 / p99 / max", stats(r.First)},
+		{"frames", r.Added.Count},
+		{"added, p50 / p90 / p99 / max", stats(r.Added)},
+		{"joins", r.First.Count},
+		{"first key frame, p50 / p90 / p99 / max", stats(r.First)},
 		{"failed", r.Failed},
 	}
 	if r.Errors != "" {

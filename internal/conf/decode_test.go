@@ -24,7 +24,7 @@ type webConfig struct {
 	Origins []string          `yaml:"origins" doc:"List."`
 	Links   []linkConfig      `yaml:"links" doc:"List of structs."`
 	Labels  map[string]string `yaml:"labels" doc:"Map."`
-	private string //nolint:unused // sections may have fields that are no keys
+	private string            //nolint:unused // sections may have fields that are no keys
 	Ignored string
 }
 

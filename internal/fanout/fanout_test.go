@@ -201,7 +201,7 @@ func TestAFixedPaceIsKept(t *testing.T) {
 			l.Append(false, []byte("packet"))
 		}
 		l.End(errOver)
-		_ = <-reason // only that it is over
+		<-reason // only that it is over
 		<-read
 		for i := 2; i < len(times)-1; i++ { // the first is the backlog, the last the end
 			if d := times[i] - times[i-1]; d < gap {
@@ -260,7 +260,7 @@ func TestAViewerThatLagsIsMovedToTheNewestKeyPosition(t *testing.T) {
 		}()
 		synctest.Wait()
 		l.End(errOver)
-		_ = <-reason // only that it is over
+		<-reason // only that it is over
 		if s := <-got; s != "[0][10]." {
 			t.Errorf("the viewer got %q, want the newest key position after its first write", s)
 		}
@@ -378,7 +378,7 @@ func TestAViewerWhoseBytesAreGoneWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(true, []byte("[1]"))
 		l.End(errOver)
-		_ = <-reason // only that it is over
+		<-reason // only that it is over
 		if s := <-got; s != "[0][1]" {
 			t.Errorf("the viewer got %d bytes: %.20q", len(s), s)
 		}
@@ -403,7 +403,7 @@ func TestNextWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(false, []byte("!"))
 		l.End(errOver)
-		_ = <-reason // only that it is over
+		<-reason // only that it is over
 		if s := <-got; s != "[1]!" {
 			t.Errorf("the viewer got %q", s)
 		}

@@ -432,7 +432,7 @@ func TestStreamCarriesWhatWasPublished(t *testing.T) {
 		if err := errors.Join(c.Unpublish(), c.Close()); err != nil {
 			t.Fatal(err)
 		}
-		_ = <-waited // the client has nothing to say
+		<-waited // the client has nothing to say
 		if err := <-w.end; !errors.Is(err, stream.ErrUnpublished) {
 			t.Errorf("the stream ended with %v", err)
 		}

@@ -183,7 +183,7 @@ func (p *Publisher) probeTimeout(timer **time.Timer) {
 
 // tryLive makes a stream of what was held back if its tracks are known.
 func (p *Publisher) tryLive() {
-	if !p.tracks.complete() && !(p.probe.over() && p.tracks.playable(p.probe.waitedForKey())) {
+	if !p.tracks.complete() && (!p.probe.over() || !p.tracks.playable(p.probe.waitedForKey())) {
 		return
 	}
 	p.probe.stop()

@@ -102,7 +102,7 @@ func jumped(to uint32) []media.Packet {
 	const from = 100_000
 	var packets []media.Packet
 	add := func(from uint32) {
-		for at := uint32(0); at < 200; at++ {
+		for at := range uint32(200) {
 			if at%40 == 0 {
 				packets = append(packets, inter(from+at))
 			}

@@ -50,15 +50,18 @@ func TestAWindowThatOutgrowsALimitIsEmptyUntilTheNextKeyFrame(t *testing.T) {
 	}{
 		{
 			"bytes", func(l *stream.Limits) { l.WindowBytes = 1000 },
-			[]media.Packet{sized(key(0), 400), sized(aac(0), 200), sized(inter(40), 400)}, sized(inter(80), 1),
+			[]media.Packet{sized(key(0), 400), sized(aac(0), 200), sized(inter(40), 400)},
+			sized(inter(80), 1),
 		},
 		{
 			"packets", func(l *stream.Limits) { l.WindowPackets = 3 },
-			[]media.Packet{key(0), aac(0), inter(40)}, aac(23),
+			[]media.Packet{key(0), aac(0), inter(40)},
+			aac(23),
 		},
 		{
 			"time", func(l *stream.Limits) { l.WindowTime = time.Second },
-			[]media.Packet{key(0), aac(0), inter(1000)}, inter(1001),
+			[]media.Packet{key(0), aac(0), inter(1000)},
+			inter(1001),
 		},
 	}
 	for _, tt := range tests {
