@@ -201,7 +201,9 @@ func TestAFixedPaceIsKept(t *testing.T) {
 			l.Append(false, []byte("packet"))
 		}
 		l.End(errOver)
-		<-reason // only that it is over
+		if err := <-reason; !errors.Is(err, errOver) {
+			t.Errorf("the reason is %v", err)
+		}
 		<-read
 		for i := 2; i < len(times)-1; i++ { // the first is the backlog, the last the end
 			if d := times[i] - times[i-1]; d < gap {
@@ -260,7 +262,9 @@ func TestAViewerThatLagsIsMovedToTheNewestKeyPosition(t *testing.T) {
 		}()
 		synctest.Wait()
 		l.End(errOver)
-		<-reason // only that it is over
+		if err := <-reason; !errors.Is(err, errOver) {
+			t.Errorf("the reason is %v", err)
+		}
 		if s := <-got; s != "[0][10]." {
 			t.Errorf("the viewer got %q, want the newest key position after its first write", s)
 		}
@@ -378,7 +382,9 @@ func TestAViewerWhoseBytesAreGoneWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(true, []byte("[1]"))
 		l.End(errOver)
-		<-reason // only that it is over
+		if err := <-reason; !errors.Is(err, errOver) {
+			t.Errorf("the reason is %v", err)
+		}
 		if s := <-got; s != "[0][1]" {
 			t.Errorf("the viewer got %d bytes: %.20q", len(s), s)
 		}
@@ -403,7 +409,9 @@ func TestNextWaitsForTheNextKeyPosition(t *testing.T) {
 		synctest.Wait()
 		l.Append(false, []byte("!"))
 		l.End(errOver)
-		<-reason // only that it is over
+		if err := <-reason; !errors.Is(err, errOver) {
+			t.Errorf("the reason is %v", err)
+		}
 		if s := <-got; s != "[1]!" {
 			t.Errorf("the viewer got %q", s)
 		}

@@ -432,7 +432,9 @@ func TestStreamCarriesWhatWasPublished(t *testing.T) {
 		if err := errors.Join(c.Unpublish(), c.Close()); err != nil {
 			t.Fatal(err)
 		}
-		<-waited // the client has nothing to say
+		if err := <-waited; err == nil {
+			t.Error("Wait() ended without a reason")
+		}
 		if err := <-w.end; !errors.Is(err, stream.ErrUnpublished) {
 			t.Errorf("the stream ended with %v", err)
 		}
