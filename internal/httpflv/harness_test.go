@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,21 @@ type server struct {
 
 func newServer(t *testing.T, change ...func(*httpflv.Config)) *server {
 	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	mux := httpd.NewMux(log, auth.NewGuard(""))
+	s := newModule(t, mux, log, change...)
+	s.Server = httptest.NewServer(mux)
+	s.run(t, s.module.Run)
+	t.Cleanup(func() {
+		s.stop()
+		s.Close()
+	})
+	return s
+}
+
+// newModule returns a server that is not served yet.
+func newModule(t *testing.T, mux *httpd.Mux, log *slog.Logger, change ...func(*httpflv.Config)) *server {
+	t.Helper()
 	cfg := httpflv.DefaultConfig()
 	for _, c := range change {
 		c(&cfg)
@@ -47,36 +63,32 @@ func newServer(t *testing.T, change ...func(*httpflv.Config)) *server {
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	log := slog.New(slog.DiscardHandler)
 	limits := stream.DefaultLimits()
 	limits.Probe = 100 * time.Millisecond
 	d := module.Deps{
-		Log: log, Streams: stream.NewRegistry(limits), Sessions: session.NewList(log),
-		HTTP: httpd.NewMux(log, auth.NewGuard("")), Facts: &module.Facts{},
+		Log: log, Streams: stream.NewRegistry(limits), Sessions: session.NewList(log), HTTP: mux, Facts: &module.Facts{},
 	}
 	mod := httpflv.New(cfg, d)
-	d.HTTP.Handle(auth.Play, "/flv/", mod)
-	s := &server{Server: httptest.NewServer(d.HTTP), streams: d.Streams, sessions: d.Sessions, module: mod}
+	mux.Handle(auth.Play, "/flv/", mod)
+	return &server{streams: d.Streams, sessions: d.Sessions, module: mod}
+}
 
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- mod.Run(ctx) }()
-	stopped := false
-	s.stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run() = %v", err)
-		}
+// run runs parts of the server until stop.
+func (s *server) run(t *testing.T, parts ...func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(func() {
+			if err := part(ctx); err != nil {
+				t.Errorf("Run() = %v", err)
+			}
+		})
 	}
-	t.Cleanup(func() {
-		s.stop()
-		s.Close()
-	})
-	return s
+	s.stop = func() {
+		cancel()
+		running.Wait()
+	}
 }
 
 // fixture reads all tags of a media file.

@@ -2,6 +2,9 @@
 // WebSocket-FLV.
 //
 //	GET /flv/{path} ─▶ checks ─▶ rendition ─▶ response head ─▶ fanout.Viewer
+//
+// A viewer takes its connection from the HTTP server. Over HTTP/2, where many
+// share one, it stays in its request.
 package httpflv
 
 import (
@@ -67,7 +70,14 @@ func New(cfg Config, d module.Deps) *Module {
 
 // Run serves until ctx is done, then ends all viewers and waits for them.
 func (m *Module) Run(ctx context.Context) error {
-	m.sweeper.Run(ctx)
+	// The sweeper works to the end: it cuts off those that are stuck.
+	sweep, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { m.sweeper.Run(sweep) })
+	defer sweeping.Wait()
+	defer stop()
+
+	<-ctx.Done()
 	m.mu.Lock()
 	m.closing = true
 	for v := range m.open {

@@ -26,6 +26,12 @@ const (
 	headerLeftOut = "Sluice-Left-Out"
 )
 
+// The protocols of viewers in the list of sessions.
+const (
+	protoHTTP = "http-flv"
+	protoWS   = "ws-flv"
+)
+
 // allowed are the methods of a stream's URL.
 const allowed = "GET, HEAD, OPTIONS"
 
@@ -73,7 +79,7 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case upgrade:
 		a.spec.Framing = fanout.WebSocket
-	case r.ProtoAtLeast(1, 1):
+	case isChunked(r):
 		a.spec.Framing = fanout.Chunked
 	}
 	if r.Method == http.MethodHead {
@@ -86,6 +92,10 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	if !m.reserve() {
 		rend.Release()
 		return httpd.NewProblem(http.StatusServiceUnavailable, session.ErrShutdown.Error())
+	}
+	if r.ProtoMajor > 1 {
+		m.stay(w, r, rend, a)
+		return nil
 	}
 	if err := m.hand(w, r, rend, a); err != nil {
 		rend.Release()
@@ -108,7 +118,7 @@ func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask
 	for _, line := range mediaHeader(a.spec.Profile, a.join) {
 		h.Set(line[0], line[1])
 	}
-	if r.ProtoAtLeast(1, 1) {
+	if isChunked(r) {
 		h.Set("Transfer-Encoding", "chunked")
 	}
 	w.WriteHeader(http.StatusOK)
@@ -176,14 +186,12 @@ func noTrack() error {
 func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) error {
 	pos, first, joined := rend.Begin(a.join)
 	header := mediaHeader(a.spec.Profile, joined)
-	info := session.Info{
-		Role: session.Viewer, Proto: "http-flv", Stream: rend.Stream().Path(), Remote: r.RemoteAddr,
-	}
+	proto := protoHTTP
 	var conn net.Conn
 	var early []byte
 	var err error
 	if a.spec.Framing == fanout.WebSocket {
-		info.Proto = "ws-flv"
+		proto = protoWS
 		conn, early, err = upgrade(w, r, header)
 	} else if conn, early, err = hijack(w); err == nil {
 		first = append([][]byte{responseHead(r, header)}, first...)
@@ -200,23 +208,33 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 		v.Farewell = lastChunk
 	case fanout.Plain:
 	}
-	m.enter(v)
-	sess := m.sessions.Open(info, v.Kick)
-	v.Count = sess
-	go m.serve(v, sess, rend)
+	sess := m.introduce(v, proto, r, rend)
+	go func() { _ = m.serve(v, sess, rend) }() // the session says why it ended
 	return nil
 }
 
-func (m *Module) serve(v *fanout.Viewer, sess *session.Session, rend *rendition.Rendition) {
+// introduce says that there is one more viewer, and how to end it.
+func (m *Module) introduce(v *fanout.Viewer, proto string, r *http.Request, rend *rendition.Rendition) *session.Session {
+	m.enter(v)
+	sess := m.sessions.Open(session.Info{
+		Role: session.Viewer, Proto: proto, Stream: rend.Stream().Path(), Remote: r.RemoteAddr,
+	}, v.Kick)
+	v.Count = sess
+	return sess
+}
+
+// serve serves a viewer to its end and returns the reason.
+func (m *Module) serve(v *fanout.Viewer, sess *session.Session, rend *rendition.Rendition) (reason error) {
 	defer m.leave(v)
 	defer rend.Release()
 	defer func() {
 		if p := recover(); p != nil {
 			m.log.Error("recovered from a panic", "session", sess.Info().ID, "err", p, "stack", string(debug.Stack()))
-			sess.End(session.ErrInternal)
+			reason = session.ErrInternal
 		}
+		sess.End(reason)
 	}()
-	sess.End(m.sweeper.Serve(v))
+	return m.sweeper.Serve(v)
 }
 
 // hijack takes the connection; early is what the client has sent already.

@@ -25,12 +25,16 @@ func mediaHeader(p rendition.Profile, j rendition.Join) [][2]string {
 	}
 }
 
+// isChunked tells whether a body is sent in chunks: from HTTP/2 on the protocol
+// itself says where it ends, before HTTP/1.1 the connection does.
+func isChunked(r *http.Request) bool { return r.ProtoMajor == 1 && r.ProtoMinor >= 1 }
+
 // responseHead returns the head of a response on a connection that was taken
 // from the HTTP server: chunked for HTTP/1.1, so that a clean end can be told
 // from a broken one, and up to the end of the connection for HTTP/1.0.
 func responseHead(r *http.Request, header [][2]string) []byte {
 	b := make([]byte, 0, 1024)
-	if r.ProtoAtLeast(1, 1) {
+	if isChunked(r) {
 		b = append(b, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"...)
 	} else {
 		b = append(b, "HTTP/1.0 200 OK\r\n"...)
@@ -56,6 +60,12 @@ func lastChunk(reason error) []byte {
 	return []byte("0\r\n\r\n")
 }
 
+// isThrownOut tells whether a viewer ended though its stream goes on.
 func isThrownOut(reason error) bool {
-	return errors.Is(reason, session.ErrKicked) || errors.Is(reason, fanout.ErrStalled) || errors.Is(reason, fanout.ErrFlood)
+	for _, r := range []error{session.ErrKicked, session.ErrInternal, fanout.ErrStalled, fanout.ErrLagged, fanout.ErrFlood, fanout.ErrInternal} {
+		if errors.Is(reason, r) {
+			return true
+		}
+	}
+	return false
 }
