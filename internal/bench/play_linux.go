@@ -99,6 +99,9 @@ func (p *player) open(ctx context.Context) (err error) {
 			return fmt.Errorf("%d of %d viewers got no answer in %v", p.waiting, p.o.Viewers, answerLimit)
 		}
 	}
+	if !p.o.Stalled && len(p.viewers) == 0 {
+		return fmt.Errorf("no viewer was let in: %s", p.fault)
+	}
 	return nil
 }
 
