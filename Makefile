@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 BIN   := tools/bin
 PAGE  := internal/console/dist/index.html
 
-.PHONY: help run build test lint e2e fuzz web docs deps tools
+.PHONY: help run build test lint e2e bench fuzz web docs deps tools
 
 help: ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,6 +27,9 @@ lint: tools web ## the linters
 
 e2e: deps web ## the tests with the real binary, ffmpeg, nginx and Chromium
 	go test -count=1 -timeout 10m ./test/...
+
+bench: build ## the table of docs/performance.md; PEER_RTMP and PEER_FLV measure another server
+	go run ./test/bench $(if $(PEER_RTMP),,-write)
 
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME=30s
