@@ -29,7 +29,7 @@ const insecureHost = "sluice.test"
 type chromium struct{ ctx context.Context } //nolint:containedctx // chromedp keeps the browser in it
 
 // launch starts a browser, which ends with the test.
-func launch(t *testing.T) chromium {
+func launch(t *testing.T, further ...chromedp.ExecAllocatorOption) chromium {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -47,6 +47,7 @@ func launch(t *testing.T) chromium {
 	} {
 		options = append(options, chromedp.Flag(quiet, true))
 	}
+	options = append(options, further...)
 	// The test's own context ends before the clean-up, too early to close a
 	// browser in order.
 	alloc, end := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
