@@ -15,6 +15,9 @@ var (
 	// ErrChanged ends a stream whose tracks or configurations changed; the
 	// next one follows under the same path.
 	ErrChanged error = &reason{"config_changed", "the stream's tracks or codec configuration changed"}
+	// ErrTimeline ends a stream whose timeline is at its end, after 24 days;
+	// the next one follows under the same path, from 0.
+	ErrTimeline error = &reason{"timeline_full", "the stream's timeline is at its end, a new one begins"}
 	// ErrEnded reports that the stream or the publisher is over.
 	ErrEnded error = &reason{"ended", "the stream has ended"}
 )

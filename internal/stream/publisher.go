@@ -50,7 +50,7 @@ func (p *Publisher) Write(pkt media.Packet) error {
 	case pkt.Kind != media.Audio && pkt.Kind != media.Video:
 	case pkt.Type == media.Config:
 		if p.tracks.configure(&pkt) {
-			p.restart()
+			p.restart(ErrChanged)
 		}
 	default:
 		p.writeMedia(&pkt, now)
@@ -84,9 +84,9 @@ func (p *Publisher) endStream(reason error) {
 	}
 }
 
-// restart ends the stream because its tracks changed and probes for the next.
-func (p *Publisher) restart() {
-	p.endStream(ErrChanged)
+// restart ends the stream, for that reason, and probes for the next.
+func (p *Publisher) restart(reason error) {
+	p.endStream(reason)
 	p.clock = newTimeline()
 	p.tracks.forget()
 }
@@ -127,12 +127,15 @@ func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
 // admit tells whether a frame can be decoded. One that changes the tracks ends
 // the stream.
 func (p *Publisher) admit(pkt *media.Packet) bool {
+	if p.stream != nil && p.clock.isFull(!p.stream.HasVideo() || pkt.Key && pkt.Track == 0) {
+		p.restart(ErrTimeline)
+	}
 	if p.tracks.recode(pkt) {
-		p.restart()
+		p.restart(ErrChanged)
 	}
 	ok, first := p.tracks.admit(pkt)
 	if first && p.stream != nil {
-		p.restart()
+		p.restart(ErrChanged)
 		ok, _ = p.tracks.admit(pkt)
 	}
 	return ok

@@ -83,6 +83,7 @@ func TestReasonsHaveLabels(t *testing.T) {
 		stream.ErrBusy:        "bad_name",
 		stream.ErrUnpublished: "unpublished",
 		stream.ErrChanged:     "config_changed",
+		stream.ErrTimeline:    "timeline_full",
 		stream.ErrEnded:       "ended",
 	} {
 		var labelled interface{ Reason() string }

@@ -25,6 +25,14 @@ const maxStep = 1000
 // keeps its distance to one that has jumped before it.
 const maxWait = 1000
 
+// Players in browsers count the milliseconds of FLV in 31 bits: beyond that the
+// sound is gone. A timeline ends before, at a key frame if one comes in time.
+const (
+	timelineEnd = 1 << 31
+	endAtKey    = timelineEnd - 10*60_000
+	endAnyway   = timelineEnd - 60_000
+)
+
 // timeline turns the clocks of a publisher, one for each of its tracks, into
 // the stream's: milliseconds from about 0 that never step back within a track,
 // whatever the publisher's clocks do. It survives wraps at 2^32 and 2^24 and
@@ -177,3 +185,9 @@ func unwrap(ref int64, raw uint32) int64 {
 }
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }
+
+// isFull tells whether the timeline has to end with the next frame, at which a
+// stream may begin or not.
+func (t *timeline) isFull(mayBegin bool) bool {
+	return t.newest != nil && (t.newest.out >= endAnyway || mayBegin && t.newest.out >= endAtKey)
+}

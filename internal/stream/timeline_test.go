@@ -273,13 +273,13 @@ func TestAStalledConnectionIsNoJump(t *testing.T) {
 	})
 }
 
-func TestTheTimelineRunsThroughMonthsWithoutAFreeze(t *testing.T) {
+func TestTheTimelineRunsThroughWeeksWithoutAFreeze(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, s := live(t, newRegistry(), 0xffff0000)
 		v := tap(t, s)
 		v.packets = v.packets[:0]
 		const hour = 3_600_000
-		for n := uint32(1); n < 24*50+10; n++ { // 50 days are 2^32 ms and more
+		for n := uint32(1); n < 24*24; n++ { // the publisher's clock wraps in the first minute
 			pass(ms(hour))
 			write(t, p, inter(0xffff0000+n*hour), aac(0xffff0000+n*hour+10))
 			at := int64(n) * hour
