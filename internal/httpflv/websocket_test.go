@@ -52,9 +52,7 @@ func TestCase114WebSocketViewers(t *testing.T) {
 	t.Run("are removed when they say goodbye", func(t *testing.T) {
 		s.live(t, "live/b", "h264_aac.flv")
 		c := dial(t, s, "/flv/live/b")
-		if s.sessions.Count(session.Viewer, "live/b") != 1 {
-			t.Error("no viewer")
-		}
+		eventually(t, "there is a viewer", func() bool { return s.sessions.Count(session.Viewer, "live/b") == 1 })
 		if err := c.Close(websocket.StatusNormalClosure, "bye"); err != nil {
 			t.Errorf("closing: %v", err)
 		}
