@@ -38,6 +38,5 @@ command -v apt-get >/dev/null || {
 	exit 1
 }
 echo "deps: installing ${missing[*]} with apt-get${root[0]:+, for which sudo may ask for a password}"
-export DEBIAN_FRONTEND=noninteractive
 "${root[@]}" apt-get update -qq
-"${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
