@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
+	"slices"
+	"strings"
 
 	"sluice/internal/app"
 	"sluice/internal/conf"
@@ -53,7 +56,20 @@ func (w *world) build(ctx context.Context) (*app.App, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.saveMemory()
 	return app.New(ctx, cfg, cfg.Logger(w.stderr))
+}
+
+// garbage is how much garbage may lie about, in percent of what is in use. Most
+// of the heap is media without pointers, which costs nothing to collect; with
+// Go's usual 100 a viewer weighs 9.0 kB instead of 7.2.
+const garbage = 25
+
+// saveMemory sets the collector, unless the environment does.
+func (w *world) saveMemory() {
+	if !slices.ContainsFunc(w.env, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) {
+		debug.SetGCPercent(garbage)
+	}
 }
 
 type configCmd struct {

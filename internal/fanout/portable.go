@@ -86,12 +86,12 @@ func socket(conn io.ReadWriteCloser) *net.TCPConn {
 // Tune sets the options of a socket that carries viewers, itself or below TLS:
 // what the kernel may hold for them, and how soon it gives a silent client up.
 // [Sweeper.Serve] does so for connections that a viewer has for itself.
-func Tune(conn io.ReadWriteCloser) {
+func (s *Sweeper) Tune(conn io.ReadWriteCloser) {
 	c := socket(conn)
 	if c == nil {
 		return
 	}
 	if raw, err := c.SyscallConn(); err == nil {
-		tune(c, raw)
+		tune(c, raw, s.timeout)
 	}
 }

@@ -106,7 +106,7 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 		for {
 			b, err := in.peek(v.raw)
 			if err != nil {
-				v.Kick(ErrGone)
+				v.Kick(gone(err))
 				return
 			}
 			if len(b) == 0 {

@@ -191,6 +191,15 @@ func (v *Viewer) reason(err error) error {
 	if v.kicked != nil {
 		return v.kicked
 	}
+	return gone(err)
+}
+
+// gone says what a broken connection means: a client that took nothing for so
+// long that the kernel gave up, or one that has left.
+func gone(err error) error {
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		return errors.Join(ErrStalled, err)
+	}
 	return errors.Join(ErrGone, err)
 }
 
