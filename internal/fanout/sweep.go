@@ -164,7 +164,7 @@ func (s *Sweeper) Serve(v *Viewer) error {
 	if v.needKey = v.Begin == Next; !v.needKey {
 		v.cursor = v.Begin
 	}
-	Tune(v.conn)
+	s.Tune(v.conn)
 	if !v.prepare() {
 		var wg sync.WaitGroup
 		defer wg.Wait()
@@ -195,7 +195,7 @@ func (v *Viewer) read() {
 			v.input(buf[:n])
 		}
 		if err != nil {
-			v.Kick(ErrGone)
+			v.Kick(gone(err))
 			return
 		}
 	}

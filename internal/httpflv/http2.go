@@ -25,7 +25,7 @@ func (m *Module) stay(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 		w.Header().Set(line[0], line[1])
 	}
 	if c := httpd.Conn(r); c != nil {
-		fanout.Tune(c)
+		m.sweeper.Tune(c)
 	}
 	b := newBody(w)
 	v := fanout.NewViewer(b, rend.Log())
