@@ -36,6 +36,22 @@ func Sources() []Source {
 	}
 }
 
+// LongGOP returns what an encoder sends that has time: key frames 4 s apart, and
+// pictures that are decoded in another order than they are shown.
+func LongGOP() Source {
+	return Source{
+		Name: "4 s GOP with B-frames", Video: "h264", Audio: "aac",
+		Input: []string{
+			"-re", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25",
+			"-re", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100",
+		},
+		Codecs: []string{
+			"-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-g", "100", "-keyint_min", "100", "-sc_threshold", "0",
+			"-bf", "3", "-b_strategy", "0", "-b:v", "500k", "-c:a", "aac", "-b:a", "64k", "-ac", "2", "-flags", "+global_header",
+		},
+	}
+}
+
 // Publish runs ffmpeg as an encoder that sends one encoding to each of the
 // URLs, in real time, until it is stopped.
 func Publish(tb testing.TB, src Source, urls ...string) *Process {

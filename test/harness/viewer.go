@@ -121,6 +121,22 @@ func (v *Viewer) Packet(tb testing.TB) media.Packet {
 	return p
 }
 
+// Into reads until a picture that comes so long behind its key frame.
+func (v *Viewer) Into(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	key := time.Duration(-1)
+	for {
+		p := v.Packet(tb)
+		switch {
+		case p.Kind != media.Video || p.Type != media.Frame:
+		case p.Key:
+			key = p.DTS
+		case key >= 0 && p.DTS-key >= d:
+			return
+		}
+	}
+}
+
 // Close hangs up.
 func (v *Viewer) Close() { _ = v.conn.Close() } // the server may have done so
 
