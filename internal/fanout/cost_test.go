@@ -56,8 +56,8 @@ func (c *crowd) count(conn net.Conn) {
 }
 
 // await waits until that many bytes were read in all.
-func (c *crowd) await(t testing.TB, want int64) {
-	t.Helper()
+func (c *crowd) await(tb testing.TB, want int64) {
+	tb.Helper()
 	c.want.Store(want)
 	for c.read.Load() < want {
 		<-c.reached // the time limit is that of all tests

@@ -24,7 +24,10 @@ func (v *Viewer) prepare() bool {
 	if err != nil {
 		return false
 	}
-	v.raw, v.step, v.try = raw, v.writeStep, v.writeNow
+	if err := raw.Control(func(fd uintptr) { v.fd = int(fd) }); err != nil {
+		return false
+	}
+	v.raw, v.step, v.direct = raw, v.writeStep, true
 	return true
 }
 
@@ -62,16 +65,11 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 	}
 }
 
-// writeNow writes what the socket takes without waiting.
-func (v *Viewer) writeNow(fd uintptr) bool {
-	n, err := unix.Write(int(fd), v.buf)
-	if n > 0 {
-		v.done = n
-	}
-	if err != nil && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-		v.fail = err
-	}
-	return true
+// writeNow writes what the socket takes without waiting. The socket is open:
+// it is closed by the viewer's own goroutine only, once the viewer is over.
+func (v *Viewer) writeNow(b []byte) int {
+	n, _ := unix.Write(v.fd, b) // a fault shows again in the write that follows
+	return max(n, 0)
 }
 
 // maxPieces is how many pieces one call of the system takes.

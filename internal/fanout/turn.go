@@ -8,8 +8,16 @@ import (
 // perWorker is how many viewers of a round are worth another processor.
 const perWorker = 128
 
-// turns gives each viewer of a round its turn, on all processors.
+// turns gives each viewer of a round its turn, on all processors. Each round
+// begins a third further on, so that nobody is always the last.
 func (l *Log) turns(woken []*Viewer) {
+	third := len(woken) / 3
+	l.share(woken[third:])
+	l.share(woken[:third])
+}
+
+// share divides viewers among the processors.
+func (l *Log) share(woken []*Viewer) {
 	workers := min(runtime.GOMAXPROCS(0), 1+len(woken)/perWorker)
 	if workers == 1 {
 		l.serveAll(woken)
@@ -38,25 +46,28 @@ func (l *Log) serveAll(viewers []*Viewer) {
 // the connection takes no more, because something else is to be sent, or
 // because it is not asleep at all.
 func (v *Viewer) fast() (done bool) {
-	if v.raw == nil || v.urgent.Load() || !v.own.TryLock() {
+	if !v.direct || v.urgent.Load() || !v.own.TryLock() {
 		return false
 	}
 	defer v.own.Unlock()
-	for {
+	for !v.over {
 		b, ended := v.log.next(v)
 		if len(b) == 0 {
 			return !ended
 		}
-		v.buf, v.fail, v.done = b, nil, 0
-		err := v.raw.Write(v.try)
-		v.buf = nil
-		v.cursor += int64(v.done)
-		if v.Count != nil {
-			v.Count.AddBytes(int64(v.done))
+		n := v.writeNow(b)
+		v.cursor += int64(n)
+		if v.uncounted += int64(n); v.uncounted > countEvery {
+			v.count(0)
 		}
-		if err != nil || v.fail != nil || v.done < len(b) {
-			v.left = b[v.done:] // the goroutine sees to it, also to the fault
+		if n < len(b) {
+			v.left = b[n:] // the goroutine sees to it, also to a fault
 			return false
 		}
 	}
+	return true
 }
+
+// countEvery bounds the bytes that a viewer has sent and not counted: a
+// counter that is touched for each write costs a hundredth of it.
+const countEvery = 64 << 10

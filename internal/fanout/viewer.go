@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -58,12 +59,29 @@ type Viewer struct {
 	// Count counts the bytes sent; nil does not.
 	Count Counter
 
-	conn io.ReadWriteCloser
-	log  *Log
+	// What a round touches lies together.
 
+	own    sync.Mutex  // held by whoever writes, guards all up to blocked
+	urgent atomic.Bool // there is something in control or kicked
+	over   bool        // it has ended: nothing may be written any more
+	direct bool        // the socket is fd and can be written to without more ado
+	fd     int
+	log    *Log
+
+	cursor    int64
+	block     *block // of the bytes of the log that it writes, nil for others
+	pinned    *block // in which it is stuck, nil for none
+	in        *queue // nil while it is not parked
+	turn      int64  // of in, when it was parked
+	slot      int    // in in
+	needKey   bool
+	inRound   bool  // somebody waits for its write
+	slow      bool  // its newest portable write took long
+	uncounted int64 // bytes that Count does not know of yet
+
+	conn  io.ReadWriteCloser
 	raw   syscall.RawConn       // nil where the portable way is taken
 	step  func(fd uintptr) bool // waits until all is written
-	try   func(fd uintptr) bool // writes what the socket takes now
 	queue chan struct{}         // the viewer's signal
 	buf   []byte                // what is being written
 	rest  [][]byte              // what follows buf, or nothing
@@ -71,23 +89,9 @@ type Viewer struct {
 	fail  error                 // of the newest write
 	left  []byte                // of a part of the log: what a round could not write
 
-	own sync.Mutex // held by whoever writes, and thereby has all above and below
-
-	cursor  int64
-	needKey bool
-	block   *block // of the bytes of the log that it writes, nil for others
-	pinned  *block // in which it is stuck, nil for none
-	inRound bool   // somebody waits for its write
-	slow    bool   // its newest portable write took long
-	in      *queue // nil while it is not parked
-	turn    int64  // of in, when it was parked
-	slot    int    // in in
-
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded int64        // bytes that came without a Peer
-
-	urgent atomic.Bool // there is something in control or kicked
 
 	peer sync.Mutex // held while the Peer works
 
@@ -114,7 +118,11 @@ func NewViewer(conn io.ReadWriteCloser, log *Log) *Viewer {
 func (v *Viewer) serve() error {
 	v.own.Lock()
 	defer v.own.Unlock()
-	defer v.log.leave(v)
+	defer func() {
+		v.over = true
+		v.log.leave(v)
+		v.count(0)
+	}()
 	v.first.Store(time.Now().UnixNano())
 	if err := v.write(nil, v.First...); err != nil {
 		return v.reason(err)
@@ -198,9 +206,9 @@ func (v *Viewer) reason(err error) error {
 // long that the kernel gave up, or one that has left.
 func gone(err error) error {
 	if errors.Is(err, syscall.ETIMEDOUT) {
-		return errors.Join(ErrStalled, err)
+		return fmt.Errorf("%w: %w", ErrStalled, err)
 	}
-	return errors.Join(ErrGone, err)
+	return fmt.Errorf("%w: %w", ErrGone, err)
 }
 
 // signal wakes the viewer.
@@ -240,16 +248,23 @@ func (v *Viewer) isStuck() bool {
 	return since != 0 && (v.raw != nil || time.Now().UnixNano()-since > int64(patience))
 }
 
-// cut closes the connection under a write that is stuck, and makes the kernel
-// forget what it still holds for it. Below TLS that is the socket itself: TLS
-// would try to say goodbye.
+// cut ends a write that is stuck, and makes the kernel forget what it still
+// holds for the connection. A socket that rounds write to is only shut down:
+// were it closed here, they might write to whoever gets its number next. Below
+// TLS it is the socket that is closed: TLS would try to say goodbye.
 func (v *Viewer) cut() {
-	if c := socket(v.conn); c != nil {
-		_ = c.SetLinger(0) // where it fails, the kernel's own time-outs do it later
+	c := socket(v.conn)
+	if c == nil {
+		v.conn.Close()
+		return
+	}
+	_ = c.SetLinger(0) // where it fails, the kernel's own time-outs do it later
+	if v.raw == nil {
 		c.Close()
 		return
 	}
-	v.conn.Close()
+	_ = c.CloseRead() // it may be closed by its peer
+	_ = c.CloseWrite()
 }
 
 // send queues frames of the Peer.
@@ -296,8 +311,14 @@ func (v *Viewer) write(b []byte, more ...[]byte) error {
 		err = v.writePortably(b, more)
 	}
 	v.blocked.Store(0)
-	if v.Count != nil {
-		v.Count.AddBytes(int64(v.done))
-	}
+	v.count(v.done)
 	return err
+}
+
+// count counts bytes that were sent.
+func (v *Viewer) count(n int) {
+	if v.Count != nil {
+		v.Count.AddBytes(v.uncounted + int64(n))
+	}
+	v.uncounted = 0
 }
