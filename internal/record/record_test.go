@@ -386,7 +386,7 @@ func TestARecordingEndsCleanlyBeforeItsClockDoes(t *testing.T) {
 		<-time.After(time.Second)
 		synctest.Wait()
 		f := s.list(t, "").Items[0]
-		if f.State != record.Finished || !strings.Contains(s.log.String(), `"reason":"file_full"`) {
+		if f.State != record.Finished || !strings.Contains(s.log.String(), `"reason":"timeline_full"`) {
 			t.Errorf("the list says %+v, the log\n%s", f, s.log)
 		}
 		plays(t, s.file(f))

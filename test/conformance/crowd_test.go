@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http/httptest"
@@ -39,6 +40,10 @@ func TestCase119AThousandViewersAreGoneWithTheirStream(t *testing.T) {
 		}
 	}
 
+	harness.Eventually(t, "the server has begun", func() bool {
+		stacks := make([]byte, 1<<20)
+		return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("(*Sweeper).Run"))
+	})
 	before := runtime.NumGoroutine()
 	var viewers, begun sync.WaitGroup
 	begun.Add(crowd)
