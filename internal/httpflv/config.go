@@ -31,7 +31,7 @@ func DefaultConfig() Config {
 		Join:         "auto",
 		WriteTimeout: conf.Duration(10 * time.Second),
 		MaxWaiting:   1000,
-		StreamMemory: 64 << 20,
+		StreamMemory: 32 << 20,
 	}
 }
 
