@@ -18,11 +18,12 @@ import (
 )
 
 // How a log grows: its first blocks are small, so that a thousand quiet
-// streams weigh little, and double up to a size at which the step from one
-// block to the next does not count.
+// streams weigh little, and double while they are full too soon. At the end of
+// each block every viewer needs two writes instead of one.
 const (
-	minBlock = 64 << 10
-	maxBlock = 256 << 10
+	minBlock  = 64 << 10
+	maxBlock  = 1 << 20
+	blockTime = 4 * time.Second
 )
 
 // How exactly a log knows when its bytes were appended: to 100 ms, or to a
@@ -106,6 +107,8 @@ type block struct {
 	buf  []byte
 	ends []uint32 // where each append ends in buf
 
+	began time.Duration // since the log's start
+
 	pins   int  // viewers that are stuck in it
 	ghost  bool // it is forgotten but for those
 	doomed bool // they have to go
@@ -157,14 +160,14 @@ func (l *Log) Append(key bool, parts ...[]byte) int64 {
 		defer l.mu.Unlock()
 		return l.head
 	}
-	b := l.room(n + maxFrameHead)
+	b := l.room(n+maxFrameHead, at)
 	was := len(b.buf)
 	b.buf = l.opts.Framing.AppendHead(b.buf, n)
 	for _, p := range parts {
 		b.buf = append(b.buf, p...)
 	}
 	b.buf = l.opts.Framing.AppendTail(b.buf)
-	b.ends = append(b.ends, uint32(len(b.buf))) //nolint:gosec // a block is at most a tag long, or 256 KiB
+	b.ends = append(b.ends, uint32(len(b.buf))) //nolint:gosec // a block is at most a tag long, or 1 MiB
 	pos := l.head
 	if key {
 		l.key, l.hasKey = pos, true
@@ -186,17 +189,20 @@ func (l *Log) signal() {
 
 // room returns the open block with room for n bytes more, which its buffer
 // then takes without being moved.
-func (l *Log) room(n int) *block {
+func (l *Log) room(n int, now time.Duration) *block {
 	size := minBlock
 	if len(l.blocks) > 0 {
 		b := l.blocks[len(l.blocks)-1]
 		if cap(b.buf)-len(b.buf) >= n {
 			return b
 		}
-		size = min(2*cap(b.buf), maxBlock)
+		size = min(cap(b.buf), maxBlock)
+		if now-b.began < blockTime {
+			size = min(2*size, maxBlock)
+		}
 		l.trim()
 	}
-	b := &block{base: l.head, buf: make([]byte, 0, max(size, n))}
+	b := &block{base: l.head, buf: make([]byte, 0, max(size, n)), began: now}
 	l.blocks = append(l.blocks, b)
 	l.held += int64(cap(b.buf))
 	l.opts.Budget.used.Add(int64(cap(b.buf)))

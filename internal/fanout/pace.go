@@ -8,10 +8,14 @@ import (
 // The bounds of an automatic pace.
 const (
 	maxGap = 350 * time.Millisecond
-	// load is the part of the CPU that sending may take while the gap is
-	// not the longest. At 1,000 viewers, 0.42 costs a sixth more CPU and makes
-	// frames 5 ms earlier.
-	load = 0.35
+	// A round of up to shortRound is followed by a pause of restShort times
+	// its length, so that sending takes a third of the CPU. At 1,000 viewers,
+	// half of that pause costs a sixth more CPU and makes frames 5 ms earlier.
+	shortRound = 20 * time.Millisecond
+	restShort  = 1.86
+	// What a round takes longer counts for less, since latency grows with
+	// both: sending then takes up to 62 % of the CPU.
+	restLong = 0.6
 	// maxNews is how long a round waits for one more packet.
 	maxNews = 10 * time.Millisecond
 )
@@ -85,11 +89,17 @@ func (l *Log) rest(d time.Duration, timer *time.Timer) {
 	}
 }
 
+// pauseAfter returns how long sending rests after a round that took so long.
+func pauseAfter(took time.Duration) time.Duration {
+	short := min(took, shortRound)
+	pause := restShort*float64(short) + restLong*float64(took-short)
+	return min(time.Duration(pause), maxGap)
+}
+
 // autoGap waits until all viewers of the round have written, and returns for
 // how long sending then has to pause so that it takes no more than its part
-// of the CPU. A round that took t is followed by a pause of t·(1/load − 1):
-// so the log clocks itself, and when many logs share the CPU, each of their
-// rounds takes longer.
+// of the CPU: so the log clocks itself, and when many logs share the CPU, each
+// of their rounds takes longer.
 func (l *Log) autoGap(began time.Time, timer *time.Timer) time.Duration {
 	timer.Reset(maxGap)
 	select {
@@ -98,10 +108,10 @@ func (l *Log) autoGap(began time.Time, timer *time.Timer) time.Duration {
 	case <-l.done:
 		return 0
 	}
-	took := float64(time.Since(began))
-	gap := min(time.Duration(took*(1/load-1)), maxGap)
+	took := time.Since(began)
+	gap := pauseAfter(took)
 	l.mu.Lock()
-	l.stats.Gap = time.Duration(took) + gap
+	l.stats.Gap = took + gap
 	l.mu.Unlock()
 	return gap
 }

@@ -229,8 +229,9 @@ func TestStuckPortableViewersCannotHoldOnToMuchMemory(t *testing.T) {
 			default:
 			}
 		}
-		// 4 MiB are 16 such blocks; one more is not forgotten yet.
-		if gone != viewers-17 {
+		// 4 MiB are 16 such frames; the newest block, of at most 4 of them, is
+		// not forgotten yet.
+		if gone < viewers-20 || gone > viewers-16 {
 			t.Errorf("%d of %d viewers had to go", gone, viewers)
 		}
 	})
