@@ -75,7 +75,7 @@ func welcome(ln net.Listener) (int, error) {
 		return 0, fmt.Errorf("setting up the socket: %w", err)
 	}
 	_, err = unix.Write(fd, []byte("HTTP/1.0 200 OK\r\n\r\n"))
-	return fd, err //nolint:wrapcheck // the first write of a fresh connection
+	return fd, err // the first write of a fresh connection
 }
 
 // send is the loop.

@@ -183,7 +183,7 @@ func firstKey(ctx context.Context, url string, tell func(time.Duration)) error {
 		}
 	}
 	_, err = io.Copy(io.Discard, body)
-	return err //nolint:wrapcheck // it ends with ctx
+	return err // it ends with ctx
 }
 
 // open requests a stream and returns its bytes. It tells of every arrival.
@@ -231,7 +231,7 @@ func (a *arrivals) Read(b []byte) (int, error) {
 	if n > 0 && a.tell != nil {
 		a.tell()
 	}
-	return n, err //nolint:wrapcheck // a connection hands on what it says
+	return n, err // a connection hands on what it says
 }
 
 // messages reads the binary messages of a WebSocket end to end.
@@ -247,7 +247,7 @@ func (m *messages) Read(b []byte) (int, error) {
 		if !m.in {
 			h, err := m.r.NextFrame()
 			if err != nil {
-				return 0, err //nolint:wrapcheck // a reader hands on what its source says
+				return 0, err // a reader hands on what its source says
 			}
 			if h.OpCode == ws.OpClose {
 				return 0, io.EOF
@@ -259,12 +259,12 @@ func (m *messages) Read(b []byte) (int, error) {
 			m.in, err = false, nil
 		}
 		if n > 0 || err != nil {
-			return n, err //nolint:wrapcheck // as above
+			return n, err // as above
 		}
 	}
 }
 
 func (m *messages) Close() error {
 	m.stop()
-	return m.conn.Close() //nolint:wrapcheck // as above
+	return m.conn.Close() // as above
 }

@@ -161,7 +161,7 @@ func (p *player) connect(ctx context.Context, n int) error {
 		return fmt.Errorf("setting up a socket: %w", err)
 	}
 	p.viewers[int32(fd)] = v                                                                                     //nolint:gosec // file descriptors are small
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) //nolint:gosec,wrapcheck // small; never happens
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}) // small; never happens
 }
 
 // resolve returns the IPv4 address of the URL's host.
