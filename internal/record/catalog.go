@@ -79,6 +79,7 @@ func (c *catalog) start() error {
 // close lets other processes in.
 func (c *catalog) close() {
 	if c.lock != nil {
+		unlockFile(c.lock)
 		_ = c.lock.Close() // read only
 	}
 	closeRoot(c.root)
