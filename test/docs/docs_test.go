@@ -5,6 +5,7 @@ package docs_test
 import (
 	"bufio"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -176,14 +177,13 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^\t(\S+?)(/cmd/\S+)?$`).FindAllStringSubmatch(tools, -1) {
 		names = append(names, m[1])
 	}
-	var web struct{ Dependencies, DevDependencies map[string]string }
-	if err := json.Unmarshal([]byte(read("web/package.json")), &web); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range []map[string]string{web.Dependencies, web.DevDependencies} {
-		for name := range m {
-			names = append(names, name)
+	for _, file := range []string{"web/package.json", "test/peers/package.json"} {
+		var npm struct{ Dependencies, DevDependencies map[string]string }
+		if err := json.Unmarshal([]byte(read(file)), &npm); err != nil {
+			t.Fatal(err)
 		}
+		names = slices.AppendSeq(names, maps.Keys(npm.Dependencies))
+		names = slices.AppendSeq(names, maps.Keys(npm.DevDependencies))
 	}
 	if len(names) < 10 {
 		t.Fatalf("found %q only", names)
