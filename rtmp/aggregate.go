@@ -15,11 +15,9 @@ const (
 // other types in it are skipped. Their bodies are parts of m's. When the
 // aggregate is broken, the messages before the break come with the error.
 func ParseAggregate(m Message) ([]Message, error) {
-	var (
-		ms    []Message
-		first uint32
-	)
+	var first uint32
 	b := m.Body
+	ms := make([]Message, 0, countAggregated(b))
 	for n := 0; len(b) > 0; n++ {
 		if n == MaxAggregated {
 			return ms, fmt.Errorf("aggregate of more than %d messages: %w", MaxAggregated, ErrLimit)
@@ -55,6 +53,17 @@ func ParseAggregate(m Message) ([]Message, error) {
 		}
 	}
 	return ms, nil
+}
+
+// countAggregated returns how many messages an aggregate seems to have.
+func countAggregated(b []byte) int {
+	n := 0
+	for len(b) >= aggregateHeader+aggregateTrailer && n < MaxAggregated {
+		length := int(uint24(b[1:]))
+		b = b[min(aggregateHeader+aggregateTrailer+length, len(b)):]
+		n++
+	}
+	return n
 }
 
 // AppendAggregated appends m to the body of an aggregate.

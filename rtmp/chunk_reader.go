@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // Reader reads messages from chunks. It obeys Set Chunk Size and Abort by
@@ -17,8 +18,10 @@ type Reader struct {
 	in        *bufio.Reader
 	chunk     uint32
 	streams   map[uint32]*chunkStream
-	unended   int // messages that have begun and not ended
-	partial   int // bytes of their bodies
+	unended   int   // messages that have begun and not ended
+	partial   int   // bytes of their bodies
+	debt      int64 // bytes that chunks carried too little, not below 0
+	settled   time.Time
 	received  uint64
 	onReceive func(uint64) error
 	trace     Trace
@@ -64,7 +67,7 @@ const readStep = 64 << 10
 
 // NewReader returns a reader of what follows the handshake in r.
 func NewReader(r *bufio.Reader) *Reader {
-	return &Reader{in: r, chunk: DefaultChunkSize, streams: map[uint32]*chunkStream{}}
+	return &Reader{in: r, chunk: DefaultChunkSize, streams: map[uint32]*chunkStream{}, settled: time.Now()}
 }
 
 // Received returns the number of bytes read so far.
@@ -171,10 +174,28 @@ func (r *Reader) readChunk() (*chunkStream, error) {
 		r.unended++
 	}
 	cs.trace.Chunks++
-	if err := r.payload(cs, min(r.chunk, cs.length-cs.got)); err != nil {
+	n := min(r.chunk, cs.length-cs.got)
+	if err := r.charge(n); err != nil {
+		return nil, err
+	}
+	if err := r.payload(cs, n); err != nil {
 		return nil, noEOF(err)
 	}
 	return cs, nil
+}
+
+// charge takes the price of a chunk with n bytes of payload.
+func (r *Reader) charge(n uint32) error {
+	if r.debt = max(r.debt+chunkPrice-int64(n), 0); r.debt <= maxDebt {
+		return nil
+	}
+	now := time.Now()
+	r.debt = max(r.debt-int64(now.Sub(r.settled).Seconds()*debtPerSecond), 0)
+	r.settled = now
+	if r.debt > maxDebt {
+		return fmt.Errorf("too many short chunks: %w", ErrLimit)
+	}
+	return nil
 }
 
 // basicHeader reads the format and the chunk stream id (5.3.1.1).
@@ -322,7 +343,7 @@ func (r *Reader) payload(cs *chunkStream, n uint32) error {
 func (r *Reader) readBody(cs *chunkStream, n int) (int, error) {
 	have := len(cs.body)
 	if have == cap(cs.body) {
-		room := max(firstBody, 2*have, have+min(n, r.in.Buffered()))
+		room := max(firstBody, 2*have, have+min(n, r.in.Buffered())) // half of it has arrived
 		grown := make([]byte, have, min(room, int(cs.length)))
 		copy(grown, cs.body)
 		cs.body = grown

@@ -130,6 +130,65 @@ func TestCase025ChunkSizesAreChecked(t *testing.T) {
 	}
 }
 
+func TestAFloodOfShortChunksIsCut(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ head, again []byte }{
+		"chunks of one byte": {
+			wire("02 000000 000004 01 00000000 00000001", "06 000000 100000 09 01000000", "aa"),
+			wire("c6 aa"),
+		},
+		"empty messages":          {wire("04 000000 000000 08 01000000"), wire("c4")},
+		"messages of unknown use": {wire("04 000000 000001 63 01000000 aa"), wire("c4 aa")},
+		"pings":                   {wire("42 000000 000006 04 0006 00000309"), wire("c2 0006 00000309")},
+		"aborted messages": {
+			wire("02 000000 000004 01 00000000 00000001", "06 000000 100000 09 01000000 aa"),
+			wire("02 000000 000004 02 00000000 00", "c2 00", "c2 00", "c2 06", "06 000000 100000 09 01000000 aa"),
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			in := io.MultiReader(bytes.NewReader(tc.head), bytes.NewReader(bytes.Repeat(tc.again, 200_000)))
+			r := rtmp.NewReader(bufio.NewReader(in))
+			if _, err := read(r); !errors.Is(err, rtmp.ErrLimit) {
+				t.Errorf("%s: the reader ends with %v", name, err)
+			}
+			if chunks := r.Received() / uint64(len(tc.again)); chunks > 37_000 {
+				t.Errorf("%s: cut after %d", name, chunks)
+			}
+		})
+	}
+}
+
+func TestShortMessagesMayComeForEver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		defer here.Close()
+		go func() {
+			defer there.Close()
+			_, _ = there.Write(wire("04 000000 000001 08 01000000 aa"))
+			for range 60 { // a second each
+				_, _ = there.Write(bytes.Repeat(wire("c4 aa"), 2_000))
+				<-time.After(time.Second)
+			}
+		}()
+		ms, err := read(rtmp.NewReader(bufio.NewReader(here)))
+		if len(ms) != 120_001 || !errors.Is(err, io.EOF) {
+			t.Errorf("%d messages, then %v", len(ms), err)
+		}
+	})
+}
+
+func TestPlainChunksAreNeverTooMany(t *testing.T) {
+	t.Parallel()
+	// 128 bytes to a chunk, in messages that end with one byte, all at once.
+	const messages = 40_000
+	one := append(wire("06 000000 000401 09 01000000", times(128, "aa")), wire(times(7, "c6"+times(128, "aa")), "c6 aa")...)
+	ms, err := readBytes(bytes.Repeat(one, messages))
+	if len(ms) != messages || err != nil {
+		t.Errorf("%d messages, then %v", len(ms), err)
+	}
+}
+
 func TestCase026AbortDropsWhatHasArrived(t *testing.T) {
 	t.Parallel()
 	checkChunks(t, "abort")

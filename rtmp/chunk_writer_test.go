@@ -275,8 +275,11 @@ func TestThePeerChoosesTheWindow(t *testing.T) {
 		t.Errorf("Due(2500) = %d, %v; want 2600", n, due)
 	}
 	a.SetWindow(1)
-	if _, due := a.Due(2500); due {
-		t.Error("an acknowledgement is due of nothing")
+	if _, due := a.Due(2500 + 2047); due {
+		t.Error("a window of one byte is taken at its word")
+	}
+	if n, due := a.Due(2500 + 2048); !due || n != 2600+2048 {
+		t.Errorf("Due(4548) = %d, %v; want 4648", n, due)
 	}
 }
 

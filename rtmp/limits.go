@@ -35,9 +35,20 @@ const (
 	extended       = 0xffffff // in a timestamp field: four bytes follow
 )
 
-// firstBody is how much of a message's body is allocated before its bytes
-// have arrived. It holds most audio and video messages.
-const firstBody = 16 << 10
+// firstBody is how much of a message's body is allocated before any of its bytes
+// have arrived.
+const firstBody = 64
+
+// A chunk costs about as much as 64 bytes. What a peer's chunks carry less is a
+// debt, which longer chunks and time pay back: so a connection may send 32,768
+// empty chunks at once and 8,192 in a second. No encoder comes near that, not even
+// one that sends a file as fast as it can, and a flood of chunks of one byte ends
+// at once.
+const (
+	chunkPrice    = 64
+	maxDebt       = 32_768 * chunkPrice
+	debtPerSecond = 8_192 * chunkPrice
+)
 
 // maxLength returns the longest body of a message type, and whether the type
 // is known.

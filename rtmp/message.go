@@ -135,11 +135,15 @@ func NewAckCounter(start uint32) *AckCounter {
 	return &AckCounter{start: start, window: DefaultWindow}
 }
 
-// SetWindow takes over the window that the peer announced. Values that are
-// not legal are ignored.
+// minWindow is the least window that is kept: an acknowledgement for every few
+// bytes would be a write for every few bytes.
+const minWindow = 4096
+
+// SetWindow takes over the window that the peer announced, of which at least
+// 4,096 bytes are kept. Values that are not legal are ignored.
 func (a *AckCounter) SetWindow(n uint32) {
 	if n > 0 && n <= MaxChunkSize {
-		a.window = n
+		a.window = max(n, minWindow)
 	}
 }
 
@@ -148,7 +152,7 @@ func (a *AckCounter) SetWindow(n uint32) {
 // then counts as sent. That happens twice in a window, for the peer to never
 // have to wait.
 func (a *AckCounter) Due(received uint64) (sequence uint32, due bool) {
-	if received-a.acked < uint64(max(a.window/2, 1)) {
+	if received-a.acked < uint64(a.window/2) {
 		return 0, false
 	}
 	a.acked = received
