@@ -57,7 +57,10 @@ func (d *Decoder) avmValue(depth int) (any, error) {
 		return true, nil
 	case avmInteger:
 		u, err := d.u29()
-		return float64(int32(u<<3) >> 3), err
+		if err != nil {
+			return nil, err
+		}
+		return float64(int32(u<<3) >> 3), d.spend(sizeOfWord)
 	case avmDouble:
 		return d.number()
 	case avmString:
@@ -72,9 +75,15 @@ func (d *Decoder) avmValue(depth int) (any, error) {
 			return nil, err
 		}
 		ms, err := d.number()
-		return Date{Milliseconds: ms}, err
+		if err != nil {
+			return nil, err
+		}
+		return Date{Milliseconds: ms}, d.spend(sizeOfValue)
 	}
 	if err := checkDepth(depth); err != nil {
+		return nil, err
+	}
+	if err := d.spend(sizeOfBox); err != nil {
 		return nil, err
 	}
 	switch mark {
@@ -121,8 +130,7 @@ func (d *Decoder) avmBlob() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := d.take(n)
-	return string(b), err
+	return d.text(n)
 }
 
 // avmText decodes a string or a reference to one.
@@ -134,15 +142,11 @@ func (d *Decoder) avmText() (string, error) {
 	if u&1 == 0 {
 		return d.avmKnownText(int(u >> 1))
 	}
-	b, err := d.take(u >> 1)
-	if err != nil {
-		return "", err
+	s, err := d.text(u >> 1)
+	if err == nil && s != "" {
+		d.avm.strings, err = push(d, d.avm.strings, s)
 	}
-	s := string(b)
-	if s != "" {
-		d.avm.strings = append(d.avm.strings, s)
-	}
-	return s, nil
+	return s, err
 }
 
 // avmName decodes the name of a class or a property, which has to be one that
@@ -158,6 +162,9 @@ func (d *Decoder) avmName() (string, error) {
 func (d *Decoder) avmKnownText(i int) (string, error) {
 	if i >= len(d.avm.strings) {
 		return "", fmt.Errorf("AMF3 string %d of %d: %w", i, len(d.avm.strings), ErrReference)
+	}
+	if err := d.spend(sizeOfValue); err != nil {
+		return "", err
 	}
 	s := d.avm.strings[i]
 	if d.avm.expanded += len(s); d.avm.expanded > MaxExpanded {
@@ -178,7 +185,10 @@ func (d *Decoder) avmArray(depth int) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	dense := StrictArray{}
+	if err := d.spend(int(n) * sizeOfValue); err != nil {
+		return nil, err
+	}
+	dense := make(StrictArray, 0, n)
 	for range n {
 		v, err := d.avmValue(depth + 1)
 		if err != nil {
@@ -193,7 +203,9 @@ func (d *Decoder) avmArray(depth int) (any, error) {
 		if err := d.countProperty(); err != nil {
 			return nil, err
 		}
-		named = append(named, Property{strconv.Itoa(i), v})
+		if named, err = push(d, named, Property{strconv.Itoa(i), v}); err != nil {
+			return nil, err
+		}
 	}
 	return ECMAArray(named), nil
 }
@@ -216,7 +228,9 @@ func (d *Decoder) avmObject(depth int) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		ps = append(ps, Property{name, v})
+		if ps, err = push(d, ps, Property{name, v}); err != nil {
+			return nil, err
+		}
 	}
 	if t.dynamic {
 		if ps, err = d.avmDynamic(ps, depth); err != nil {
@@ -256,10 +270,12 @@ func (d *Decoder) avmClass(u uint32) (avmTraits, error) {
 		if err != nil {
 			return avmTraits{}, err
 		}
-		t.sealed = append(t.sealed, name)
+		if t.sealed, err = push(d, t.sealed, name); err != nil {
+			return avmTraits{}, err
+		}
 	}
-	d.avm.traits = append(d.avm.traits, t)
-	return t, nil
+	d.avm.traits, err = push(d, d.avm.traits, t)
+	return t, err
 }
 
 // avmDynamic decodes named values up to the empty name and appends them to ps.
@@ -276,6 +292,8 @@ func (d *Decoder) avmDynamic(ps []Property, depth int) ([]Property, error) {
 		if err != nil {
 			return nil, err
 		}
-		ps = append(ps, Property{name, v})
+		if ps, err = push(d, ps, Property{name, v}); err != nil {
+			return nil, err
+		}
 	}
 }

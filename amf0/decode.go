@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"reflect"
 )
 
 // Decode decodes the value at the start of b and returns its length.
@@ -26,7 +27,9 @@ func DecodeAll(b []byte) ([]any, error) {
 		if err != nil {
 			return vs, err
 		}
-		vs = append(vs, v)
+		if vs, err = push(d, vs, v); err != nil {
+			return vs, err
+		}
 	}
 	return vs, nil
 }
@@ -37,11 +40,48 @@ type Decoder struct {
 	pos        int
 	properties int
 	complex    int // objects and arrays begun so far: what a reference may point to
+	budget     int // bytes of memory that may still be taken
 	avm        avmTables
 }
 
 // NewDecoder returns a decoder of the message b. The values do not keep b.
-func NewDecoder(b []byte) *Decoder { return &Decoder{b: b} }
+func NewDecoder(b []byte) *Decoder {
+	return &Decoder{b: b, budget: fixedMemory + memoryPerByte*len(b)}
+}
+
+// What a decoder may allocate: a message of ordinary values costs less, one that
+// is nothing but empty ones would cost forty times its length.
+const (
+	fixedMemory   = 56 << 10
+	memoryPerByte = 3
+)
+
+// The sizes of what values are made of.
+const (
+	sizeOfWord  = 8
+	sizeOfValue = 2 * sizeOfWord // an interface, the head of a string
+	sizeOfBox   = 5 * sizeOfWord // the head of an object or array within a value
+)
+
+// spend takes n bytes of memory from the budget.
+func (d *Decoder) spend(n int) error {
+	if d.budget -= n; d.budget < 0 {
+		return fmt.Errorf("%d bytes that cost too much memory: %w", len(d.b), ErrLimit)
+	}
+	return nil
+}
+
+// push appends v to s.
+func push[T any](d *Decoder, s []T, v T) ([]T, error) {
+	if len(s) < cap(s) {
+		return append(s, v), nil
+	}
+	size := max(4, 2*len(s))
+	if err := d.spend(size * int(reflect.TypeFor[T]().Size())); err != nil {
+		return s, err
+	}
+	return append(append(make([]T, 0, size), s...), v), nil
+}
 
 // Len returns the number of bytes that are left.
 func (d *Decoder) Len() int { return len(d.b) - d.pos }
@@ -96,6 +136,9 @@ func (d *Decoder) container(mark uint8, depth int) (any, error) {
 		return nil, err
 	}
 	d.complex++
+	if err := d.spend(sizeOfBox); err != nil {
+		return nil, err
+	}
 	switch mark {
 	case markObject:
 		ps, err := d.object(depth, false)
@@ -142,7 +185,9 @@ func (d *Decoder) object(depth int, mayBeCut bool) ([]Property, error) {
 		if err != nil {
 			return nil, err
 		}
-		ps = append(ps, Property{key, v})
+		if ps, err = push(d, ps, Property{key, v}); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -170,7 +215,10 @@ func (d *Decoder) array(depth int) (any, error) {
 	if uint64(n) > uint64(d.Len()) { // every value has at least a marker
 		return nil, fmt.Errorf("array of %d values: %w", n, ErrShort)
 	}
-	vs := StrictArray{}
+	if err := d.spend(int(n) * sizeOfValue); err != nil {
+		return nil, err
+	}
+	vs := make(StrictArray, 0, n)
 	for range n {
 		v, err := d.value(depth + 1)
 		if err != nil {
@@ -195,6 +243,9 @@ func (d *Decoder) reference() (any, error) {
 func (d *Decoder) date() (any, error) {
 	ms, err := d.number()
 	if err != nil {
+		return nil, err
+	}
+	if err := d.spend(sizeOfValue); err != nil {
 		return nil, err
 	}
 	zone, err := d.u16()
@@ -255,6 +306,9 @@ func (d *Decoder) number() (float64, error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := d.spend(sizeOfWord); err != nil {
+		return 0, err
+	}
 	return math.Float64frombits(binary.BigEndian.Uint64(b)), nil
 }
 
@@ -263,8 +317,7 @@ func (d *Decoder) short() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, err := d.take(uint32(n))
-	return string(b), err
+	return d.text(uint32(n))
 }
 
 func (d *Decoder) long() (string, error) {
@@ -272,6 +325,17 @@ func (d *Decoder) long() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return d.text(n)
+}
+
+// text returns the next n bytes as a string.
+func (d *Decoder) text(n uint32) (string, error) {
 	b, err := d.take(n)
-	return string(b), err
+	if err != nil || n == 0 {
+		return "", err
+	}
+	if err := d.spend(sizeOfValue + int(n)); err != nil {
+		return "", err
+	}
+	return string(b), nil
 }

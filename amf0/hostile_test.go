@@ -19,16 +19,22 @@ import (
 // one run allocates.
 func cost(f func()) (time.Duration, uint64) {
 	least, size := time.Hour, uint64(math.MaxUint64)
-	for range 20 {
-		var was, is runtime.MemStats
-		runtime.ReadMemStats(&was)
-		start := time.Now()
-		f()
-		least = min(least, time.Since(start))
-		runtime.ReadMemStats(&is)
-		size = min(size, is.TotalAlloc-was.TotalAlloc)
+	for range 50 {
+		took, n := once(f)
+		least, size = min(least, took), min(size, n)
 	}
 	return least, size
+}
+
+// once runs f and returns the time it takes and the bytes it allocates.
+func once(f func()) (took time.Duration, size uint64) {
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	start := time.Now()
+	f()
+	took = time.Since(start)
+	runtime.ReadMemStats(&is)
+	return took, is.TotalAlloc - was.TotalAlloc
 }
 
 // It is not parallel, for it measures.
@@ -47,6 +53,9 @@ func TestCase050AMFBombsCostNothing(t *testing.T) {
 		"object of nothing":           {bytesOf(t, "03"), amf0.ErrShort},
 		"reference to nothing":        {bytesOf(t, "07 0000"), amf0.ErrReference},
 		"too many properties":         {append([]byte{3}, bytes.Repeat([]byte{0, 1, 'a', 5}, 1<<16)...), amf0.ErrLimit},
+		"5,000 nulls":                 {bytes.Repeat([]byte{5}, 5_000), amf0.ErrLimit},
+		"an array of 5,000 nulls":     {append([]byte{0x0a, 0, 0, 0x13, 0x88}, bytes.Repeat([]byte{5}, 5_000)...), amf0.ErrLimit},
+		"2,000 empty objects":         {bytes.Repeat([]byte{3, 0, 0, 9}, 2_000), amf0.ErrLimit},
 		"end of no object":            {bytesOf(t, "09"), amf0.ErrMarker},
 		"movie clip":                  {bytesOf(t, "04"), amf0.ErrMarker},
 	} {
@@ -55,9 +64,29 @@ func TestCase050AMFBombsCostNothing(t *testing.T) {
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: error = %v, want %v", name, err, tc.want)
 		}
-		if took >= time.Millisecond || size >= 1<<20 {
+		if took >= time.Millisecond || size >= 1<<20 || size > 64<<10+4*uint64(len(tc.wire)) {
 			t.Errorf("%s: took %v and %d bytes", name, took, size)
 		}
+	}
+}
+
+func TestOrdinaryValuesFitIntoTheirMemory(t *testing.T) {
+	t.Parallel()
+	var times, places amf0.StrictArray
+	for i := range 25_000 { // the key frames of a long file
+		times, places = append(times, float64(i)), append(places, 1e6*float64(i))
+	}
+	var all amf0.ECMAArray
+	for range amf0.MaxProperties - 3 {
+		all = append(all, amf0.Property{Key: "k"})
+	}
+	all = append(all, amf0.Property{Key: "keyframes", Value: amf0.Object{{"times", times}, {"filepositions", places}}})
+	wire, err := amf0.AppendAll(nil, "onMetaData", all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if vs, err := amf0.DecodeAll(wire); err != nil || len(vs) != 2 {
+		t.Errorf("%d values, %v", len(vs), err)
 	}
 }
 
@@ -208,8 +237,24 @@ func FuzzAMF0(f *testing.F) {
 		f.Add(bytesOf(f, tc.wire))
 	}
 	f.Add(binary.BigEndian.AppendUint32([]byte{0x08}, 9999))
+	f.Add(append([]byte{0x0a, 0, 0, 0x30, 0}, bytes.Repeat([]byte{5}, 0x3000)...))
+	f.Add(append([]byte{0x03}, bytes.Repeat([]byte{0, 0, 5}, 1024)...))
+	f.Add(bytes.Repeat([]byte{0x03, 0, 0, 9}, 4000))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		vs, _ := amf0.DecodeAll(b) // what precedes an error counts too
+		limit := 4*uint64(len(b)) + 64<<10
+		size := limit + 1
+		for range 5 { // the fuzzing engine allocates beside it now and then
+			if size > limit {
+				_, size = once(func() { _, _ = amf0.DecodeAll(b) })
+			}
+		}
+		if size > limit {
+			t.Fatalf("%d bytes of input cost %d bytes", len(b), size)
+		}
+		vs, err := amf0.DecodeAll(b) // what precedes an error counts too
+		if errors.Is(err, amf0.ErrLimit) {
+			return // the budget of what precedes it alone would be less
+		}
 		wire, err := amf0.AppendAll(nil, vs...)
 		if err != nil {
 			t.Fatalf("what was decoded does not encode: %v", err)
