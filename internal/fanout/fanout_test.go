@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -335,6 +336,58 @@ func TestAClientThatTalksTooMuchIsClosed(t *testing.T) {
 	if err := <-reason; !errors.Is(err, fanout.ErrFlood) {
 		t.Errorf("the reason is %v", err)
 	}
+}
+
+// patient is a Peer that hears everything.
+type patient struct{ heard atomic.Int64 }
+
+func (p *patient) Input(b []byte) ([]byte, error) { p.heard.Add(int64(len(b))); return nil, nil }
+func (*patient) Tick(time.Time) ([]byte, error)   { return nil, nil }
+
+func TestAClientThatNeverStopsTalkingToItsPeerIsClosed(t *testing.T) {
+	for name, connect := range map[string]func() (server, client net.Conn){
+		"a socket": func() (net.Conn, net.Conn) { return pair(t) }, "a pipe": net.Pipe,
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, client := connect()
+			defer client.Close()
+			v, p := fanout.NewViewer(server, newLog(t)), &patient{}
+			v.Peer = p
+			reason := serve(newSweeper(t, time.Minute), v)
+			go func() {
+				var err error
+				for err == nil {
+					_, err = client.Write(make([]byte, 4<<10))
+				}
+			}()
+			if err := <-reason; !errors.Is(err, fanout.ErrFlood) {
+				t.Errorf("the reason is %v", err)
+			}
+			if n := p.heard.Load(); n > 1<<20 {
+				t.Errorf("the peer has heard %d bytes", n)
+			}
+		})
+	}
+}
+
+func TestAClientMayTalkToItsPeerForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		v, p := fanout.NewViewer(server, newLog(t)), &patient{}
+		v.Peer = p
+		reason := serve(newSweeper(t, time.Hour), v)
+		const seconds, each = 100, 8 << 10
+		for range seconds {
+			if _, err := client.Write(make([]byte, each)); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		client.Close()
+		if err := <-reason; !errors.Is(err, fanout.ErrGone) || p.heard.Load() != seconds*each {
+			t.Errorf("the reason is %v after %d bytes", err, p.heard.Load())
+		}
+	})
 }
 
 func TestTheBudgetBoundsAllLogsThatShareIt(t *testing.T) {

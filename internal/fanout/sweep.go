@@ -19,8 +19,13 @@ const (
 // in memory for it.
 const maxFirst = 20 * time.Second
 
-// maxUnasked bounds what a client may send that nobody reads.
-const maxUnasked = 64 << 10
+// maxUnasked bounds what a client may send that nobody reads. Of what a Peer
+// hears, each visit forgives unaskedPerVisit: pings and pongs need far less, and a
+// client that never pauses would keep the sweep from everybody else.
+const (
+	maxUnasked      = 64 << 10
+	unaskedPerVisit = 8 << 10
+)
 
 // Sweeper serves viewers, and looks at each about twice a second: whether its
 // client is still there, has said something, or takes nothing any more. So a
@@ -112,10 +117,13 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 			if len(b) == 0 {
 				break
 			}
-			v.input(b)
+			if !v.input(b) {
+				return
+			}
 		}
 	}
 	if v.Peer != nil {
+		v.flooded.Add(-min(v.flooded.Load(), unaskedPerVisit)) // nobody else takes from it
 		v.answer(v.tick(now))
 	}
 }
@@ -126,15 +134,16 @@ func (v *Viewer) throwOut(reason error) {
 	v.cut()
 }
 
-// input takes what the client sent.
-func (v *Viewer) input(b []byte) {
-	if v.Peer == nil {
-		if v.flooded += int64(len(b)); v.flooded > maxUnasked {
-			v.Kick(ErrFlood)
-		}
-		return
+// input takes what the client sent, and tells whether it may go on.
+func (v *Viewer) input(b []byte) bool {
+	if v.flooded.Add(int64(len(b))) > maxUnasked {
+		v.Kick(ErrFlood)
+		return false
 	}
-	v.answer(v.hear(b))
+	if v.Peer != nil {
+		v.answer(v.hear(b))
+	}
+	return true
 }
 
 func (v *Viewer) hear(b []byte) (reply []byte, err error) {
@@ -191,8 +200,8 @@ func (v *Viewer) read() {
 	buf := make([]byte, 512)
 	for {
 		n, err := v.conn.Read(buf)
-		if n > 0 {
-			v.input(buf[:n])
+		if n > 0 && !v.input(buf[:n]) {
+			return
 		}
 		if err != nil {
 			v.Kick(gone(err))

@@ -91,7 +91,7 @@ type Viewer struct {
 
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
-	flooded int64        // bytes that came without a Peer
+	flooded atomic.Int64 // bytes that came and are not forgiven
 
 	peer sync.Mutex // held while the Peer works
 
