@@ -88,7 +88,7 @@ var bodies = []struct {
 	{"vvc1 frame", 9, "a1 76766331 000028 00", media.Packet{Kind: media.Video, Codec: media.H266, CTS: 40 * ms, Payload: 8}},
 	{"reserved sort", 9, "98 68766331 00", media.Packet{Kind: media.Video, Type: media.Other, Codec: media.H265, Payload: 5}},
 	{"unknown video", 9, "91 7a7a7a7a 00", media.Packet{Kind: media.Video, Type: media.Other, Payload: 5}},
-	{"modified", 9, "97 02 003d09 01 68766331 000050 00", media.Packet{Kind: media.Video, Codec: media.H265, Key: true, CTS: 80 * ms, Payload: 13}},
+	{"modified", 9, "97 02 003d09 01 68766331 000050 00", media.Packet{Kind: media.Video, Codec: media.H265, Key: true, CTS: 80 * ms, Nano: 15625, Payload: 13}},
 	{"modified twice", 9, "97 00 aa 07 00 bb 01 68766331 000050 00", media.Packet{Kind: media.Video, Codec: media.H265, Key: true, CTS: 80 * ms, Payload: 14}},
 	{"modified by more than there is", 9, "97 ff ffff 000000", media.Packet{Kind: media.Video, Type: media.Other}},
 	{"modified and then nothing", 9, "97 00 aa 07", media.Packet{Kind: media.Video, Type: media.Other}},
@@ -218,7 +218,7 @@ func TestBodiesOfTheMedia(t *testing.T) {
 				s.Config++
 			case media.Sequence:
 				s.Sequence++
-			case media.Metadata:
+			case media.Metadata, media.Reset:
 				s.Metadata++
 			case media.Other:
 				s.Other++
@@ -275,7 +275,7 @@ func FuzzParseBody(f *testing.F) {
 		case (p.Type == media.Frame || p.Type == media.Config) && p.Kind != media.Data && p.Codec == media.Unknown:
 			t.Fatal("a frame or configuration of no known codec")
 		}
-		info := flv.DescribeTrack(media.Track{Kind: p.Kind, Codec: p.Codec, Config: &p}).WithFrame(&p)
+		info := flv.DescribeTrack(media.Track{Kind: p.Kind, Codec: p.Codec, Config: &p, First: &p})
 		if info.Width < 0 || info.Height < 0 || info.SampleRate < 0 || info.Channels < 0 {
 			t.Fatalf("described as %+v", info)
 		}

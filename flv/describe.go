@@ -23,8 +23,8 @@ type TrackInfo struct {
 	SampleRate, Channels int // of audio
 }
 
-// DescribeTrack reads what the configuration of t says, which need not be
-// sane: what cannot be read stays unknown.
+// DescribeTrack reads what the configuration of t says, and its first frame,
+// which need not be sane: what cannot be read stays unknown.
 func DescribeTrack(t media.Track) TrackInfo {
 	i := TrackInfo{Kind: t.Kind, Codec: t.Codec}
 	var config []byte
@@ -65,16 +65,16 @@ func DescribeTrack(t media.Track) TrackInfo {
 	if i.MIME == "" && i.Codecs != "" {
 		i.MIME = fmt.Sprintf("%s/mp4; codecs=%q", i.Kind, i.Codecs)
 	}
-	return i
+	return i.withFrame(t.First)
 }
 
 // g711Rate is the only sample rate that G.711 has: the tag cannot express it
 // and its bits say something else.
 const g711Rate = 8000
 
-// WithFrame returns i with what only a frame of the track tells: the sample
-// rate and channels of MP3, the channels of G.711.
-func (i TrackInfo) WithFrame(p *media.Packet) TrackInfo {
+// withFrame returns i with what only a frame of the track tells: the sample
+// rate and channels of MP3 and PCM, the channels of G.711.
+func (i TrackInfo) withFrame(p *media.Packet) TrackInfo {
 	if p == nil || p.Kind != i.Kind || p.Codec != i.Codec || p.Type != media.Frame {
 		return i
 	}
@@ -85,9 +85,21 @@ func (i TrackInfo) WithFrame(p *media.Packet) TrackInfo {
 		}
 	case media.G711A, media.G711U:
 		i.Channels = 1 + int(p.Body[0]&1)
+	case media.PCM:
+		i.SampleRate, i.Channels = 44100>>(3-p.Body[0]>>2&3), 1+int(p.Body[0]&1)
 	default:
 	}
 	return i
+}
+
+// PCMWidth returns how many bytes a sample of PCM has, 1 or 2, and 0 where p is
+// no little-endian PCM: the other kind has the order of the machine that it was
+// made on, which nobody knows.
+func PCMWidth(p *media.Packet) int {
+	if p == nil || p.Codec != media.PCM || len(p.Body) == 0 || p.Body[0]>>4 != soundPCMLE {
+		return 0
+	}
+	return 1 + int(p.Body[0]>>1&1)
 }
 
 // parseMP3 reads the sample rate and channels in the header of an MPEG audio
@@ -112,27 +124,6 @@ func parseMP3(b []byte) (rate, channels int, ok bool) {
 		return rate, 1, true
 	}
 	return rate, 2, true
-}
-
-// describeOpus reads an identification header (RFC 7845, 5.1).
-func (i *TrackInfo) describeOpus(b []byte) {
-	i.Codecs, i.SampleRate = "opus", 48000
-	if len(b) > 9 && string(b[:8]) == "OpusHead" {
-		i.Channels = int(b[9])
-	}
-}
-
-// describeFLAC reads a STREAMINFO block (RFC 9639, 8.2), which stands behind
-// its block header, behind "fLaC" and that, or alone.
-func (i *TrackInfo) describeFLAC(b []byte) {
-	const streamInfo = 34
-	i.Codecs = "flac"
-	if len(b) < streamInfo {
-		return
-	}
-	b = b[len(b)-streamInfo:]
-	i.SampleRate = int(uint24(b[10:]) >> 4)
-	i.Channels = int(b[12]>>1&7) + 1
 }
 
 // hevcName reads the name of an hvcC record (ISO/IEC 14496-15, E.3).

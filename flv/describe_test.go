@@ -76,7 +76,8 @@ func TestTracksAreDescribed(t *testing.T) {
 		tracks, frames := tracksOf(t, name)
 		var got []flv.TrackInfo
 		for _, track := range tracks {
-			got = append(got, flv.DescribeTrack(track).WithFrame(frames[track.Kind]))
+			track.First = frames[track.Kind]
+			got = append(got, flv.DescribeTrack(track))
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -136,7 +137,7 @@ func TestChannelsAndRatesThatOnlyAFrameTells(t *testing.T) {
 		{"2f fffb", 0, 0},
 	} {
 		p := flv.ParseAudio(unhex(t, tc.wire))
-		got := flv.DescribeTrack(media.Track{Kind: p.Kind, Codec: p.Codec}).WithFrame(&p)
+		got := flv.DescribeTrack(media.Track{Kind: p.Kind, Codec: p.Codec, First: &p})
 		if got.SampleRate != tc.rate || got.Channels != tc.channels {
 			t.Errorf("%s: %d Hz, %d channels; want %d, %d", tc.wire, got.SampleRate, got.Channels, tc.rate, tc.channels)
 		}

@@ -2,6 +2,7 @@ package flv
 
 import (
 	"encoding/binary"
+	"time"
 
 	"sluice/media"
 )
@@ -17,49 +18,78 @@ const (
 	exAudioTracks   = 5
 	exVideoTracks   = 6
 	exModEx         = 7
+)
 
-	exOneTrack = 0 // of the kinds of multitrack messages
+// The kinds of multitrack messages, and what is larger than any of them.
+const (
+	exOneTrack         = 0
+	exManyTracks       = 1
+	exManyTracksCodecs = 2
+)
+
+const (
+	fourCCLen = 4
+	// modExNano is the type of the message modifier that adds nanoseconds.
+	modExNano = 0
+	maxNano   = 999_999
 )
 
 // exHeader is what stands before a track's bytes in an enhanced message.
 type exHeader struct {
 	packet uint8
+	multi  bool  // a multitrack message
+	kind   uint8 // of multitrack message
 	track  uint8
 	fourCC []byte
+	nano   time.Duration
+	prefix int // the length of what comes before the multitrack header or FourCC
 	length int // of the header
 }
 
+// isPlain tells whether nothing is in the header that an ordinary message does
+// not have.
+func (h *exHeader) isPlain() bool { return !h.multi && h.prefix == 1 }
+
 // parseEx reads an enhanced header whose first byte holds the packet type in
-// its low half. tracks is the packet type that means multitrack. It knows the
-// messages of one track; one that carries several is not ok, and neither is a
-// header that does not end within b.
+// its low half. tracks is the packet type that means multitrack. Of messages
+// with several tracks, which are not ok, it reads what stands before the first
+// of them; a header that does not end within b is not ok either.
 func parseEx(b []byte, tracks uint8) (h exHeader, ok bool) {
 	h.packet, h.length = b[0]&0x0f, 1
 	for h.packet == exModEx {
-		n := modExLen(b[h.length:])
+		data, n := parseModEx(b[h.length:])
 		if n == 0 {
 			return h, false
 		}
 		h.length += n
-		h.packet = b[h.length-1] & 0x0f
-	}
-	multi := h.packet == tracks
-	if multi {
-		if len(b) <= h.length || b[h.length]>>4 != exOneTrack {
-			return h, false
+		last := b[h.length-1]
+		h.packet = last & 0x0f
+		if last>>4 == modExNano && len(data) >= 3 && uint24(data) <= maxNano {
+			h.nano = time.Duration(uint24(data))
 		}
-		h.packet = b[h.length] & 0x0f
-		h.length++
 	}
-	if len(b) < h.length+4 {
+	h.prefix, h.multi = h.length, h.packet == tracks
+	if h.multi {
+		return h.parseTrack(b, tracks)
+	}
+	return h, h.parseFourCC(b)
+}
+
+// parseTrack goes on behind the packet type of a multitrack message.
+func (h exHeader) parseTrack(b []byte, tracks uint8) (exHeader, bool) {
+	if len(b) <= h.length {
 		return h, false
 	}
-	h.fourCC = b[h.length : h.length+4]
-	h.length += 4
-	if !multi {
-		return h, true
+	h.kind, h.packet = b[h.length]>>4, b[h.length]&0x0f
+	h.length++
+	if h.packet == tracks || h.packet == exModEx || h.kind > exManyTracksCodecs {
+		h.multi = false // whatever it is
+		return h, false
 	}
-	if len(b) <= h.length || h.packet == tracks || h.packet == exModEx {
+	if h.kind != exManyTracksCodecs && !h.parseFourCC(b) {
+		return h, false
+	}
+	if h.kind != exOneTrack || len(b) <= h.length {
 		return h, false
 	}
 	h.track = b[h.length]
@@ -67,33 +97,42 @@ func parseEx(b []byte, tracks uint8) (h exHeader, ok bool) {
 	return h, true
 }
 
-// modExLen returns the length of the message modifier at the start of b, whose
-// last byte holds the packet type that follows, or 0 where it is cut off.
-func modExLen(b []byte) int {
+func (h *exHeader) parseFourCC(b []byte) bool {
+	if len(b) < h.length+fourCCLen {
+		return false
+	}
+	h.fourCC = b[h.length : h.length+fourCCLen]
+	h.length += fourCCLen
+	return true
+}
+
+// parseModEx returns the data of the message modifier at the start of b and
+// its length, which is 0 where it is cut off. Its last byte holds its type and
+// the packet type that follows.
+func parseModEx(b []byte) (data []byte, n int) {
 	if len(b) == 0 {
-		return 0
+		return nil, 0
 	}
 	head, size := 1, int(b[0])+1
 	if size == 256 {
 		if len(b) < 3 {
-			return 0
+			return nil, 0
 		}
 		head, size = 3, int(binary.BigEndian.Uint16(b[1:]))+1
 	}
-	if n := head + size + 1; n <= len(b) {
-		return n
+	if n = head + size + 1; n > len(b) {
+		return nil, 0
 	}
-	return 0
+	return b[head : head+size], n
 }
 
 func parseExVideo(p media.Packet) media.Packet {
 	b := p.Body
 	h, ok := parseEx(b, exVideoTracks)
-	frame := b[0] >> 4 & 7
-	if !ok || frame == frameCommand && h.packet != exMetadata {
+	if !ok || isCommand(b[0], h.packet) {
 		return p
 	}
-	p.Codec, p.Track, p.Payload = videoFourCC(h.fourCC), h.track, h.length
+	p.Codec, p.Track, p.Nano, p.Payload = videoFourCC(h.fourCC), h.track, h.nano, h.length
 	if p.Codec == media.Unknown {
 		return p
 	}
@@ -104,21 +143,32 @@ func parseExVideo(p media.Packet) media.Packet {
 			p.Type = media.Config
 		}
 	case exCodedFrames:
-		return exFrame(p, frame)
+		return exFrame(p)
 	case exCodedFramesX:
 		if !empty {
-			p.Type, p.Key = media.Frame, frame == frameKey
+			p.Type, p.Key = media.Frame, exFrameType(b) == frameKey
 		}
 	case exSequenceEnd:
 		p.Type = media.Sequence
 	case exMetadata:
 		p.Type = media.Metadata
+		if isColourReset(b[h.length:]) {
+			p.Type = media.Reset
+		}
 	}
 	return p
 }
 
+// isColourReset tells whether metadata takes colour information back, with a
+// null or undefined one.
+func isColourReset(b []byte) bool {
+	const null, undefined = 5, 6
+	name, n := scriptName(b)
+	return name == "colorInfo" && len(b) > n && (b[n] == null || b[n] == undefined)
+}
+
 // exFrame reads the composition time, which only some codecs have.
-func exFrame(p media.Packet, frame byte) media.Packet {
+func exFrame(p media.Packet) media.Packet {
 	rest := p.Body[p.Payload:]
 	switch p.Codec {
 	case media.H264, media.H265, media.H266:
@@ -132,8 +182,16 @@ func exFrame(p media.Packet, frame byte) media.Packet {
 			return p
 		}
 	}
-	p.Type, p.Key = media.Frame, frame == frameKey
+	p.Type, p.Key = media.Frame, exFrameType(p.Body) == frameKey
 	return p
+}
+
+func exFrameType(body []byte) byte { return body[0] >> 4 & 7 }
+
+// isCommand tells whether an enhanced video message is a command, by its first
+// byte and its packet type.
+func isCommand(first, packet byte) bool {
+	return first>>4&7 == frameCommand && packet != exMetadata
 }
 
 func parseExAudio(p media.Packet) media.Packet {
@@ -141,7 +199,7 @@ func parseExAudio(p media.Packet) media.Packet {
 	if !ok {
 		return p
 	}
-	p.Codec, p.Track, p.Payload = audioFourCC(h.fourCC), h.track, h.length
+	p.Codec, p.Track, p.Nano, p.Payload = audioFourCC(h.fourCC), h.track, h.nano, h.length
 	if p.Codec == media.Unknown {
 		return p
 	}

@@ -3,6 +3,7 @@ package flv
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"sluice/amf0"
@@ -26,6 +27,9 @@ type FileOptions struct {
 	Tracks []media.Track
 	// Metadata is the publisher's onMetaData, nil where there is none.
 	Metadata *media.Packet
+	// CodecMetadata is what is known of tracks beside their configurations,
+	// behind which it is written.
+	CodecMetadata []*media.Packet
 	// Index is the number of key frames to keep room for; 0 means
 	// [DefaultIndex].
 	Index int
@@ -67,7 +71,7 @@ func NewFileWriter(w io.WriterAt, o FileOptions) (*FileWriter, error) {
 	}
 	room = min(max(room, minIndex), maxIndex)
 	audio, video := trackOf(o.Tracks, media.Audio), trackOf(o.Tracks, media.Video)
-	f := &FileWriter{w: w, props: outputProperties(o.Metadata, o.Tracks), c: newContents(video != nil, room)}
+	f := &FileWriter{w: w, props: outputProperties(readMetadata(o.Metadata), o.Tracks), c: newContents(video != nil, room)}
 
 	f.metaLen = f.c.metadataLen(f.props)
 	b := AppendHeader(nil, audio != nil, video != nil)
@@ -77,20 +81,36 @@ func NewFileWriter(w io.WriterAt, o FileOptions) (*FileWriter, error) {
 	}
 	for _, kind := range []media.Kind{media.Video, media.Audio} {
 		for _, t := range o.Tracks {
-			if t.Kind != kind || t.Config == nil {
+			if t.Kind != kind {
 				continue
 			}
-			offset := int64(len(b))
-			if b, err = AppendTag(b, tagType(kind), 0, t.Config.Body); err != nil {
+			if b, err = f.appendOpening(b, t, o.CodecMetadata); err != nil {
 				return nil, err
 			}
-			f.c.add(offset, 0, t.Config)
 		}
 	}
 	if err := f.append(b); err != nil {
 		return nil, err
 	}
 	return f, nil
+}
+
+// appendOpening appends what comes before a track's frames: its configuration,
+// and what is known beside that.
+func (f *FileWriter) appendOpening(b []byte, t media.Track, metadata []*media.Packet) ([]byte, error) {
+	opening := slices.DeleteFunc(slices.Clone(metadata), func(p *media.Packet) bool { return p.Kind != t.Kind || p.Track != t.ID })
+	if t.Config != nil {
+		opening = slices.Insert(opening, 0, t.Config)
+	}
+	for _, p := range opening {
+		offset := int64(len(b))
+		var err error
+		if b, err = AppendTag(b, tagType(p.Kind), 0, p.Body); err != nil {
+			return b, err
+		}
+		f.c.add(offset, 0, p)
+	}
+	return b, nil
 }
 
 // Write appends a packet of a stream, whose time is that of the stream's

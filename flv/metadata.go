@@ -30,19 +30,31 @@ const onMetaData = "onMetaData"
 // whole file has: duration, size, index. The codecs and the flags hasVideo and
 // hasAudio, by which players go, come from tracks.
 func LiveMetadata(published *media.Packet, tracks []media.Track) []byte {
-	return encodeMetadata(outputProperties(published, tracks))
+	return encodeMetadata(outputProperties(readMetadata(published), tracks))
 }
 
-// outputProperties are the properties for an output with the given tracks.
-func outputProperties(published *media.Packet, tracks []media.Track) amf0.ECMAArray {
+// WebMetadata is [LiveMetadata] for tracks that are not as they were published:
+// what a publisher says of their coding is not taken over.
+func WebMetadata(published *media.Packet, tracks []media.Track) []byte {
+	props := slices.DeleteFunc(readMetadata(published), func(p amf0.Property) bool {
+		switch strings.ToLower(p.Key) {
+		case "videocodecid", "audiocodecid", "audiosamplerate", "audiosamplesize", "audiochannels", "stereo":
+			return true
+		}
+		return false
+	})
+	return encodeMetadata(outputProperties(props, tracks))
+}
+
+// outputProperties are the properties for an output with the given tracks, of
+// which a publisher has said those.
+func outputProperties(published amf0.Object, tracks []media.Track) amf0.ECMAArray {
 	audio, video := trackOf(tracks, media.Audio), trackOf(tracks, media.Video)
 	props := amf0.ECMAArray{
 		{Key: "hasVideo", Value: video != nil},
 		{Key: "hasAudio", Value: audio != nil},
 	}
-	if published != nil {
-		props = append(props, keptProperties(readMetadata(published.Body), audio != nil, video != nil)...)
-	}
+	props = append(props, keptProperties(published, audio != nil, video != nil)...)
 	if video != nil {
 		props = describeVideo(props, *video)
 	}
@@ -63,14 +75,17 @@ func trackOf(tracks []media.Track, kind media.Kind) *media.Track {
 	return found
 }
 
-// readMetadata returns the properties in the body of an onMetaData, none where
-// it is not one.
-func readMetadata(body []byte) amf0.Object {
-	name, n := scriptName(body)
-	if name != onMetaData || len(body) > MaxScript {
+// readMetadata returns the properties of an onMetaData, none where it is not
+// one, or nil.
+func readMetadata(p *media.Packet) amf0.Object {
+	if p == nil {
 		return nil
 	}
-	v, _, err := amf0.Decode(body[n:])
+	name, n := scriptName(p.Body)
+	if name != onMetaData || len(p.Body) > MaxScript {
+		return nil
+	}
+	v, _, err := amf0.Decode(p.Body[n:])
 	if err != nil {
 		return nil
 	}
@@ -170,8 +185,8 @@ func describeAudio(props amf0.ECMAArray, t media.Track) amf0.ECMAArray {
 	if i.SampleRate > 0 {
 		props = setDefault(props, "audiosamplerate", float64(i.SampleRate))
 	}
-	// The channels of a track without configuration are a guess.
-	if i.Channels > 0 && t.Config != nil {
+	// The channels of a track of which nothing is there are a guess.
+	if i.Channels > 0 && (t.Config != nil || t.First != nil) {
 		props = setDefault(props, "stereo", i.Channels > 1)
 	}
 	return props

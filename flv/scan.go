@@ -105,7 +105,7 @@ func (s *scanner) metadata() (amf0.Object, int, error) {
 		return nil, 0, nil
 	}
 	body, err := s.body(tag)
-	return readMetadata(body), len(body), err
+	return readMetadata(&media.Packet{Body: body}), len(body), err
 }
 
 // peek returns n bytes of the file at an offset, or what there is of them. They

@@ -21,7 +21,7 @@ import (
 // within a frame, sees its response reset.
 func (m *Module) stay(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) {
 	pos, first, joined := rend.Begin(a.join)
-	for _, line := range mediaHeader(a.spec.Profile, joined) {
+	for _, line := range mediaHeader(a.spec.Profile, joined, rend.LeftOut()) {
 		w.Header().Set(line[0], line[1])
 	}
 	if c := httpd.Conn(r); c != nil {

@@ -16,7 +16,6 @@ import (
 	"sluice/internal/rendition"
 	"sluice/internal/session"
 	"sluice/internal/stream"
-	"sluice/media"
 )
 
 // The headers with facts about the answer, which scripts may read.
@@ -111,11 +110,12 @@ func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask
 	if s == nil {
 		return notLive(path)
 	}
-	if !slices.ContainsFunc(s.Tracks(), func(t media.Track) bool { return a.spec.Takes(t.Kind) }) {
-		return noTrack()
+	view, err := rendition.NewView(s.Tracks(), a.spec)
+	if err != nil {
+		return noTrack(err)
 	}
 	h := w.Header()
-	for _, line := range mediaHeader(a.spec.Profile, a.join) {
+	for _, line := range mediaHeader(a.spec.Profile, a.join, view.LeftOut) {
 		h.Set(line[0], line[1])
 	}
 	if isChunked(r) {
@@ -139,7 +139,7 @@ func (m *Module) rendition(ctx context.Context, path string, a ask) (*rendition.
 		case err == nil:
 			return rend, nil
 		case errors.Is(err, rendition.ErrNoTrack):
-			return nil, noTrack()
+			return nil, noTrack(err)
 		case ctx.Err() != nil:
 			return nil, notLive(path)
 		}
@@ -176,8 +176,8 @@ func notLive(path string) error {
 	return p
 }
 
-func noTrack() error {
-	return httpd.NewProblem(http.StatusUnsupportedMediaType, "no track of the stream is left in what was asked for")
+func noTrack(err error) error {
+	return httpd.NewProblem(http.StatusUnsupportedMediaType, strings.TrimPrefix(err.Error(), "rendition: "))
 }
 
 // hand takes the connection from the HTTP server and gives it to a viewer,
@@ -185,7 +185,7 @@ func noTrack() error {
 // the connection weighs three times as much as the viewer.
 func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) error {
 	pos, first, joined := rend.Begin(a.join)
-	header := mediaHeader(a.spec.Profile, joined)
+	header := mediaHeader(a.spec.Profile, joined, rend.LeftOut())
 	proto := protoHTTP
 	var conn net.Conn
 	var early []byte

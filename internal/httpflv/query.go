@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,12 +41,19 @@ func (c Config) parseAsk(r *http.Request) (ask, error) {
 		{"wait", "a duration from 0s to 60s", a.readWait},
 		{"join", "gop, edge or next", a.readJoin},
 		{"profile", "raw or web", a.readProfile},
+		{"track", "0 to 255, or all", a.readTrack},
+		{"hevc", "legacy or enhanced", func(v string) bool { a.spec.LegacyHEVC = v == "legacy"; return v == "legacy" || v == "enhanced" }},
 		{"audio", "on or off", func(v string) bool { a.spec.NoAudio = v == "off"; return v == "on" || v == "off" }},
 		{"video", "on or off", func(v string) bool { a.spec.NoVideo = v == "off"; return v == "on" || v == "off" }},
 	} {
 		if vs, ok := q[p.name]; ok && !p.read(vs[len(vs)-1]) {
 			return a, badQuery("%s=%.40q: expected %s", p.name, vs[len(vs)-1], p.values)
 		}
+	}
+	if a.spec.Profile == rendition.Raw {
+		a.spec.LegacyHEVC = false // for browsers alone
+	} else if a.spec.Track == rendition.AllTracks {
+		return a, badQuery("track=all: players in browsers take one track of each kind; profile=raw has all")
 	}
 	return a, nil
 }
@@ -68,6 +76,16 @@ func (a *ask) readJoin(v string) bool {
 		return false
 	}
 	return true
+}
+
+func (a *ask) readTrack(v string) bool {
+	if v == "all" {
+		a.spec.Track = rendition.AllTracks
+		return true
+	}
+	n, err := strconv.ParseUint(v, 10, 8)
+	a.spec.Track = int(n) //nolint:gosec // of 8 bits
+	return err == nil
 }
 
 func (a *ask) readProfile(v string) bool {

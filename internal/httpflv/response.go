@@ -3,6 +3,7 @@ package httpflv
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"sluice/internal/fanout"
@@ -10,9 +11,10 @@ import (
 	"sluice/internal/session"
 )
 
-// mediaHeader returns the header lines of an answer that carries media.
-func mediaHeader(p rendition.Profile, j rendition.Join) [][2]string {
-	return [][2]string{
+// mediaHeader returns the header lines of an answer that carries media, and
+// says what of it the profile cannot carry.
+func mediaHeader(p rendition.Profile, j rendition.Join, leftOut []string) [][2]string {
+	lines := [][2]string{
 		{"Content-Type", "video/x-flv"},
 		{"Cache-Control", "no-store"},
 		{"X-Accel-Buffering", "no"},
@@ -23,6 +25,10 @@ func mediaHeader(p rendition.Profile, j rendition.Join) [][2]string {
 		{headerProfile, p.String()},
 		{headerJoin, j.String()},
 	}
+	if len(leftOut) > 0 {
+		lines = append(lines, [2]string{headerLeftOut, strings.Join(leftOut, ", ")})
+	}
+	return lines
 }
 
 // isChunked tells whether a body is sent in chunks: from HTTP/2 on the protocol

@@ -60,7 +60,7 @@ func newRecording(log *slog.Logger) *recording {
 // open writes the beginning of the file.
 func (r *recording) open(f file, facts Facts, c *catalog, s *stream.Stream) error {
 	t := &tail{file: f}
-	w, err := flv.NewFileWriter(t, flv.FileOptions{Tracks: s.Tracks(), Metadata: s.Metadata()})
+	w, err := flv.NewFileWriter(t, flv.FileOptions{Tracks: s.Tracks(), Metadata: s.Metadata(), CodecMetadata: s.CodecMetadata()})
 	if err == nil {
 		err = t.flush()
 	}

@@ -7,6 +7,7 @@ package rendition
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +20,10 @@ import (
 // Profile says for whom a rendition is made.
 type Profile uint8
 
-// The profiles. Until browsers get a form of their own, both are what was
-// published.
+// The profiles.
 const (
 	Raw Profile = iota // what was published
-	Web                // for the players in browsers
+	Web                // what players in browsers can play of it, in the form that they take
 )
 
 // String returns the profile's name in URLs and headers.
@@ -39,15 +39,25 @@ type Spec struct {
 	Profile Profile
 	NoAudio bool
 	NoVideo bool
-	Framing fanout.Framing
+	// Track is which track of each kind is sent, the default one where there
+	// is no other: as an ordinary stream of single tracks. [AllTracks], for
+	// [Raw] alone, sends all of them as they were published.
+	Track int
+	// LegacyHEVC gives [Web] H.265 by codec id 12, for old players.
+	LegacyHEVC bool
+	Framing    fanout.Framing
 }
+
+// AllTracks stands for every track of a stream.
+const AllTracks = -1
 
 // Takes tells whether tracks of a kind are in renditions of that form.
 func (s Spec) Takes(k media.Kind) bool {
 	return (k != media.Audio || !s.NoAudio) && (k != media.Video || !s.NoVideo)
 }
 
-// ErrNoTrack reports that nothing of the stream is left in a rendition.
+// ErrNoTrack is wrapped by every report that nothing of a stream is left in a
+// rendition.
 var ErrNoTrack = errors.New("rendition: no track of the stream is left")
 
 // audioKeyEvery is how often a viewer can begin in a rendition without video.
@@ -58,7 +68,8 @@ type Rendition struct {
 	hub    *Hub
 	stream *stream.Stream
 	spec   Spec
-	tracks []media.Track
+	view   View // its lanes are guarded by mu
+	encode func(*media.Packet)
 	video  bool // begins at the key frames of track 0
 	log    *fanout.Log
 	detach func()
@@ -69,9 +80,10 @@ type Rendition struct {
 	refs   int         // guarded by Hub.mu
 	linger *time.Timer // guarded by Hub.mu
 
-	mu      sync.Mutex    // guards below; locked after the stream's and before the log's lock
-	meta    *media.Packet // the publisher's newest onMetaData
-	last    time.Duration // the newest time
+	mu      sync.Mutex      // guards below; locked after the stream's and before the log's lock
+	meta    *media.Packet   // the publisher's newest onMetaData
+	extra   []*media.Packet // codec metadata
+	last    time.Duration   // the newest time
 	key     keyPoint
 	prefix  [][]byte // for key, made by the first viewer that begins there
 	backlog backlog
@@ -93,28 +105,31 @@ func (r *Rendition) Log() *fanout.Log { return r.log }
 func (r *Rendition) Stream() *stream.Stream { return r.stream }
 
 // Tracks returns the tracks that are in the rendition; the slice is shared.
-func (r *Rendition) Tracks() []media.Track { return r.tracks }
+func (r *Rendition) Tracks() []media.Track { return r.view.Tracks }
+
+// LeftOut names the tracks that the profile cannot carry; the slice is shared.
+func (r *Rendition) LeftOut() []string { return r.view.LeftOut }
 
 // start begins to encode, with the GOP window first.
 func (r *Rendition) start(l fanout.Options) error {
-	for _, t := range r.stream.Tracks() {
-		if r.spec.Takes(t.Kind) {
-			r.tracks = append(r.tracks, t)
-			r.video = r.video || t.Kind == media.Video && t.ID == 0
-		}
+	view, err := NewView(r.stream.Tracks(), r.spec)
+	if err != nil {
+		return err
 	}
-	if len(r.tracks) == 0 {
-		return ErrNoTrack
-	}
+	r.view, r.encode = view, r.encodePacket
+	r.video = slices.ContainsFunc(view.Tracks, func(t media.Track) bool { return t.Kind == media.Video && t.ID == 0 })
 	l.Framing = r.spec.Framing
 	r.log = fanout.NewLog(l)
 
 	// From the moment of Tap on, packets come in on the publisher's goroutine:
 	// they have to wait until those of the window are in the log.
-	meta := r.stream.Metadata()
+	meta, extra := r.stream.Metadata(), r.stream.CodecMetadata()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.meta = meta
+	for _, p := range extra {
+		r.view.apply(p, func(p *media.Packet) { r.extra = media.UpdateMetadata(r.extra, p) })
+	}
 	window, detach, err := r.stream.Tap(r)
 	if err != nil {
 		r.log.End(err)
@@ -137,15 +152,22 @@ func (r *Rendition) Packet(p *media.Packet) {
 // End implements [stream.Tap].
 func (r *Rendition) End(reason error) { r.log.End(reason) }
 
-// append encodes one packet. The caller holds r.mu.
+// append encodes what a packet of the stream becomes. The caller holds r.mu.
 func (r *Rendition) append(p *media.Packet) {
-	if !r.spec.Takes(p.Kind) {
-		return
-	}
-	body := p.Body
 	if p.Kind == media.Data && p.Type == media.Metadata {
-		r.meta, r.prefix = p, nil
-		body = flv.LiveMetadata(p, r.tracks)
+		r.meta, r.prefix, r.edge = p, nil, edge{}
+	}
+	r.view.apply(p, r.encode)
+}
+
+// encodePacket encodes a packet of the rendition. The caller holds r.mu.
+func (r *Rendition) encodePacket(p *media.Packet) {
+	body := p.Body
+	switch {
+	case p.Kind == media.Data && p.Type == media.Metadata:
+		body = r.metadata()
+	case p.Type == media.Metadata, p.Type == media.Reset:
+		r.extra, r.prefix = media.UpdateMetadata(r.extra, p), nil
 	}
 	if len(body) > flv.MaxTagBody {
 		r.complain(p)
@@ -265,20 +287,33 @@ func (r *Rendition) choose(j Join) Join {
 // holds r.mu.
 func (r *Rendition) makePrefix(dts time.Duration) []byte {
 	var audio, video bool
-	for _, t := range r.tracks {
+	for _, t := range r.view.Tracks {
 		audio = audio || t.Kind == media.Audio
 		video = video || t.Kind == media.Video
 	}
 	b := flv.AppendHeader(nil, audio, video)
-	b = appendTag(b, media.Data, 0, flv.LiveMetadata(r.meta, r.tracks))
+	b = appendTag(b, media.Data, 0, r.metadata())
 	for _, kind := range []media.Kind{media.Video, media.Audio} {
-		for _, t := range r.tracks {
-			if t.Kind == kind && t.Config != nil {
+		for _, t := range ofKind(r.view.Tracks, kind) {
+			if t.Config != nil {
 				b = appendTag(b, kind, dts, t.Config.Body)
+			}
+			for _, p := range r.extra {
+				if p.Kind == kind && p.Track == t.ID {
+					b = appendTag(b, kind, dts, p.Body)
+				}
 			}
 		}
 	}
 	return r.spec.Framing.Frame(b)
+}
+
+// metadata returns the body of the rendition's onMetaData.
+func (r *Rendition) metadata() []byte {
+	if r.spec.Profile == Web {
+		return flv.WebMetadata(r.meta, r.view.Tracks)
+	}
+	return flv.LiveMetadata(r.meta, r.view.Tracks)
 }
 
 // Release gives the rendition back. It is dropped when nobody took it for a

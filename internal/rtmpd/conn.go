@@ -38,12 +38,13 @@ type conn struct {
 	remote string
 	rtmp   *rtmp.ServerConn
 
-	opened time.Time
-	limit  phase // what time is running out
-	pub    *stream.Publisher
-	sess   *session.Session
-	ended  error // why the last publish ended, nil before
-	told   bool  // the client was told why the connection ends
+	opened  time.Time
+	limit   phase // what time is running out
+	pub     *stream.Publisher
+	sess    *session.Session
+	ended   error          // why the last publish ended, nil before
+	packets []media.Packet // of the newest message, the room being used again
+	told    bool           // the client was told why the connection ends
 
 	mu    sync.Mutex // guards all below
 	cause error      // why the connection is ended from outside
@@ -214,13 +215,18 @@ func plain(err error) string {
 
 // take hands a message to the stream.
 func (c *conn) take(m rtmp.Message) error {
-	pkt := flv.ParseBody(m.Type, m.Body)
-	pkt.DTS = time.Duration(m.Timestamp) * time.Millisecond
+	c.packets = flv.AppendPackets(c.packets[:0], m.Type, m.Body)
 	c.sess.AddBytes(int64(len(m.Body)))
-	if pkt.Kind != media.Data {
+	if c.packets[0].Kind != media.Data {
 		c.enter(phase{c.cfg.IdleTimeout.D(), ErrIdle})
 	}
-	return c.pub.Write(pkt)
+	for i := range c.packets {
+		c.packets[i].DTS = time.Duration(m.Timestamp) * time.Millisecond
+		if err := c.pub.Write(c.packets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish ends what is being published, if anything is.

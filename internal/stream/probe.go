@@ -62,8 +62,9 @@ type lineup struct{ tracks []candidate }
 // when it has a frame: encoders announce audio that never comes.
 type candidate struct {
 	media.Track
-	frames bool // decodable frames have come
-	noKey  bool // frames have come, but none to begin at
+	meta   *media.Packet // the newest codec metadata, nil where there is none
+	frames bool          // decodable frames have come
+	noKey  bool          // frames have come, but none to begin at
 }
 
 // find returns the track of a packet, nil where there is none yet.
@@ -96,8 +97,24 @@ func (l *lineup) configure(pkt *media.Packet) (changed bool) {
 	if c == nil || c.Config != nil && c.Codec == pkt.Codec && bytes.Equal(c.Config.Body, pkt.Body) {
 		return false
 	}
+	if c.Codec != pkt.Codec {
+		c.meta = nil
+	}
 	c.Config, c.Codec = pkt, pkt.Codec
 	return c.frames
+}
+
+// note takes codec metadata, which may come before the configuration, or takes
+// it back.
+func (l *lineup) note(pkt *media.Packet) {
+	switch c := l.find(pkt); {
+	case pkt.Type == media.Reset && c != nil:
+		c.meta = nil
+	case pkt.Type == media.Metadata && len(pkt.Body) <= maxConfig:
+		if c = l.enter(pkt); c != nil && c.Codec == pkt.Codec {
+			c.meta = pkt
+		}
+	}
 }
 
 // recode takes the codec of a frame that needs no configuration, and tells
@@ -107,7 +124,7 @@ func (l *lineup) recode(pkt *media.Packet) (changed bool) {
 	if c == nil || c.Codec == pkt.Codec || pkt.Codec.NeedsConfig() {
 		return false
 	}
-	c.Codec, c.Config = pkt.Codec, nil
+	c.Codec, c.Config, c.meta = pkt.Codec, nil, nil
 	return c.frames
 }
 
@@ -125,6 +142,9 @@ func (l *lineup) admit(pkt *media.Packet) (ok, first bool) {
 		return false, false
 	}
 	c.frames, c.noKey = true, false
+	if c.Kind == media.Audio {
+		c.First = pkt
+	}
 	return true, true
 }
 
@@ -169,6 +189,17 @@ func (l *lineup) list() []media.Track {
 	for _, c := range l.tracks {
 		if c.frames {
 			out = append(out, c.Track)
+		}
+	}
+	return out
+}
+
+// metadata returns the codec metadata of the tracks that have frames.
+func (l *lineup) metadata() []*media.Packet {
+	var out []*media.Packet
+	for _, c := range l.tracks {
+		if c.frames && c.meta != nil {
+			out = append(out, c.meta)
 		}
 	}
 	return out

@@ -110,6 +110,9 @@ func (p *Publisher) writeData(pkt *media.Packet) {
 }
 
 func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
+	if pkt.Type == media.Metadata || pkt.Type == media.Reset {
+		p.tracks.note(pkt)
+	}
 	switch {
 	case pkt.Type == media.Frame && !p.admit(pkt):
 		return
@@ -200,6 +203,7 @@ func (p *Publisher) tryLive() {
 	}
 	p.clock.start(shift.Milliseconds())
 	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits)
+	p.stream.extra = p.tracks.metadata()
 	for _, pkt := range held {
 		pkt.DTS += shift
 		p.stream.write(pkt)

@@ -71,6 +71,7 @@ type Stream struct {
 	mu     sync.Mutex // guards all below
 	window window
 	meta   *media.Packet
+	extra  []*media.Packet // codec metadata, in a slice that is never written to again
 	taps   []*place
 	err    error
 }
@@ -105,6 +106,15 @@ func (s *Stream) Metadata() *media.Packet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.meta
+}
+
+// CodecMetadata returns the newest codec metadata of each track that has some,
+// such as colour information and channel layouts: what a viewer is told beside
+// the configurations. The slice is shared.
+func (s *Stream) CodecMetadata() []*media.Packet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.extra
 }
 
 // Done is closed when the stream has ended.
@@ -153,6 +163,9 @@ func (s *Stream) write(p *media.Packet) {
 	if p.Kind == media.Data && p.Type == media.Metadata {
 		s.meta = p
 	} else {
+		if len(p.Body) <= maxConfig {
+			s.extra = media.UpdateMetadata(s.extra, p)
+		}
 		s.window.add(p)
 	}
 	for _, t := range s.taps {
