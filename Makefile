@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 BIN   := tools/bin
 PAGE  := internal/console/dist/index.html
 
-.PHONY: help run build test lint e2e bench fuzz web docs deps tools
+.PHONY: help run build test lint e2e bench fuzz web peers docs deps tools
 
 help: ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,7 +17,7 @@ $(if $(UNKNOWN),$(error no optional module is called "$(UNKNOWN)"; there are: $(
 build: $(if $(filter console,$(WITHOUT)),,web) ## the binary in bin/; WITHOUT="flv console" leaves modules out
 	go build -trimpath -tags '$(addprefix no_,$(WITHOUT))' -o bin/sluice ./cmd/sluice
 
-test: deps tools web lint ## install what the tests lack, then the linters and all tests
+test: deps tools web peers lint ## install what the tests lack, then the linters and all tests
 	npm --prefix web test
 	CGO_ENABLED=1 $(BIN)/gotestsum --format pkgname -- -race -timeout 10m ./...
 
@@ -25,7 +25,7 @@ lint: tools web ## the linters
 	$(BIN)/golangci-lint run ./...
 	npm --prefix web run check
 
-e2e: deps web ## the tests with the real binary, ffmpeg, nginx and Chromium
+e2e: deps web peers ## the tests with the real binary and real peers
 	go test -count=1 -timeout 10m ./test/...
 
 bench: build ## the table of docs/performance.md; PEER_RTMP and PEER_FLV measure another server
@@ -40,9 +40,11 @@ fuzz: ## every fuzz target for FUZZTIME=30s
 web: $(PAGE) ## the console's page, bundled into internal/console/dist
 $(PAGE): web/node_modules $(shell find web -name node_modules -prune -o -type f -print)
 	npm --prefix web run build
-web/node_modules: web/package-lock.json
-	npm --prefix web ci --no-audit --no-fund
+%/node_modules: %/package-lock.json
+	npm --prefix $* ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+peers: test/peers/node_modules ## FFmpeg 8.1 for the tests: 200 MB of npm packages
 
 docs: ## the generated pages of docs/
 	go generate ./cmd/sluice

@@ -21,7 +21,23 @@ need ffprobe ffmpeg
 need nginx nginx-light
 need chromium chromium
 need gcc gcc
+need gst-launch-1.0 gstreamer1.0-tools
+need rtmpdump rtmpdump
+need cvlc vlc-bin
+need systemd-analyze systemd
+need systemd-socket-activate systemd
 [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev)
+element() { # of GStreamer, package
+	gst-inspect-1.0 --exists "$1" 2>/dev/null || missing+=("$2")
+}
+element videotestsrc gstreamer1.0-plugins-base
+element flvmux gstreamer1.0-plugins-good
+element rtmp2sink gstreamer1.0-plugins-bad
+element x264enc gstreamer1.0-plugins-ugly
+element avenc_aac gstreamer1.0-libav
+compgen -G '/usr/lib/*/vlc/plugins/access/libhttp_plugin.so' >/dev/null || missing+=(vlc-plugin-base)
+/usr/bin/python3 -c 'import gi; gi.require_version("GstRtspServer", "1.0")' 2>/dev/null ||
+	missing+=(python3-gi gir1.2-gst-rtsp-server-1.0)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)

@@ -6,7 +6,7 @@
 // go out when their time has come.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AVERROR_EOF, AVFMT_FLAG_BITEXACT } from 'node-av/constants'
-import { FFmpegError, FormatContext, Packet } from 'node-av/lib'
+import { Dictionary, FFmpegError, FormatContext, Packet } from 'node-av/lib'
 
 const [input, output] = process.argv.slice(2).filter((a) => a !== '-re')
 const live = process.argv.includes('-re')
@@ -14,7 +14,8 @@ const live = process.argv.includes('-re')
 const ok = (code, what) => FFmpegError.throwIfError(code, what)
 
 const from = new FormatContext()
-ok(await from.openInput(input), `opening ${input}`)
+const overTCP = input.startsWith('rtsp:') ? Dictionary.fromObject({ rtsp_transport: 'tcp' }) : null
+ok(await from.openInput(input, null, overTCP), `opening ${input}`)
 ok(await from.findStreamInfo(), 'looking at the streams')
 
 const to = new FormatContext()
