@@ -10,6 +10,16 @@ var ErrPath = errors.New("stream: bad stream path")
 var (
 	// ErrBusy refuses a second publisher on a live path.
 	ErrBusy error = &reason{"bad_name", "the stream path is being published already"}
+	// ErrShared refuses a publisher where two keep replacing each other with
+	// the same key.
+	ErrShared error = &reason{"key_shared", "two encoders share a publish key and keep replacing each other"}
+	// ErrReplaced ends a publisher whose path another one has taken over.
+	ErrReplaced error = &reason{"replaced", "another publisher has taken over the stream path"}
+	// ErrLost ends a stream whose publisher was lost and did not come back in
+	// time.
+	ErrLost error = &reason{"publisher_lost", "the publisher was lost and did not come back"}
+	// ErrUndecodable ends a publisher that sends only what nobody can decode.
+	ErrUndecodable error = &reason{"undecodable", "nothing that can be decoded came for too long: audio or video without its configuration"}
 	// ErrUnpublished ends a stream whose publisher said that it is over.
 	ErrUnpublished error = &reason{"unpublished", "the publisher ended the stream"}
 	// ErrChanged ends a stream whose tracks or configurations changed; the

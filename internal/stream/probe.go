@@ -65,6 +65,7 @@ type candidate struct {
 	meta   *media.Packet // the newest codec metadata, nil where there is none
 	frames bool          // decodable frames have come
 	noKey  bool          // frames have come, but none to begin at
+	misfit time.Time     // when the first frame came whose configuration is missing
 }
 
 // find returns the track of a packet, nil where there is none yet.
@@ -148,6 +149,30 @@ func (l *lineup) admit(pkt *media.Packet) (ok, first bool) {
 	return true, true
 }
 
+// lacks tells whether the frames of a track have come without their
+// configuration for that long.
+func (l *lineup) lacks(pkt *media.Packet, now time.Time, d time.Duration) bool {
+	c := l.find(pkt)
+	if c == nil || c.Config != nil && c.Codec == pkt.Codec {
+		return false
+	}
+	if c.misfit.IsZero() {
+		c.misfit = now
+	}
+	return now.Sub(c.misfit) >= d
+}
+
+// hopeless tells whether nothing has come that can be decoded, or could be
+// from the next key frame on.
+func (l *lineup) hopeless() bool {
+	for _, c := range l.tracks {
+		if c.frames || c.noKey {
+			return false
+		}
+	}
+	return true
+}
+
 // counts tells whether the track of a packet has frames.
 func (l *lineup) counts(pkt *media.Packet) bool {
 	c := l.find(pkt)
@@ -159,15 +184,22 @@ func (l *lineup) counts(pkt *media.Packet) bool {
 func (l *lineup) complete() bool {
 	var audio, video bool
 	for _, c := range l.tracks {
-		if !c.frames && (c.Config != nil || c.noKey) {
-			return false
-		}
 		if c.frames && c.ID == 0 {
 			audio = audio || c.Kind == media.Audio
 			video = video || c.Kind == media.Video
 		}
 	}
-	return audio && video
+	return audio && video && l.settled()
+}
+
+// settled tells whether every track that was announced is there.
+func (l *lineup) settled() bool {
+	for _, c := range l.tracks {
+		if !c.frames && (c.Config != nil || c.noKey) {
+			return false
+		}
+	}
+	return true
 }
 
 // playable tells whether there is something to play. Video that still lacks

@@ -393,3 +393,37 @@ func TestAnOutsizedConfigurationIsNone(t *testing.T) {
 		}
 	})
 }
+
+func TestAPublisherOfWhatNobodyCanDecodeIsNotTakenForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var events []stream.Event
+		p := claim(t, newRegistry(), stream.Claim{Notify: func(e stream.Event) { events = append(events, e) }})
+		write(t, p, key(0), aac(0))
+		pass(2 * time.Second)
+		write(t, p, key(2000), aac(2000))
+		if diff := cmp.Diff([]stream.Event{stream.Undecodable}, events); diff != "" {
+			t.Errorf("events (-want +got):\n%s", diff)
+		}
+		pass(8*time.Second - time.Millisecond)
+		write(t, p, key(9999))
+		pass(time.Millisecond)
+		if err := p.Write(key(10_000)); !errors.Is(err, stream.ErrUndecodable) {
+			t.Errorf("Write() after 10 s = %v, want ErrUndecodable", err)
+		}
+	})
+}
+
+func TestAPublisherWhosePictureAloneCannotBeDecodedStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry()
+		p := publish(t, r)
+		write(t, p, aacConfig(1))
+		for at := uint32(0); at < 60_000; at += 1000 {
+			write(t, p, key(at), aac(at))
+			pass(time.Second)
+		}
+		if diff := cmp.Diff([]string{"audio AAC"}, tracks(find(t, r))); diff != "" {
+			t.Errorf("tracks (-want +got):\n%s", diff)
+		}
+	})
+}

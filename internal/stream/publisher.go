@@ -11,24 +11,31 @@ import (
 // Publisher is the writing end of a path. What it writes becomes a [Stream] as
 // soon as its tracks are known, and another one whenever they change.
 //
-//	first packet ──▶ probing ──▶ live ──▶ ended
+//	first packet ──▶ probing ──▶ live ──▶ ended, or its stream held
 //	                    ▲          │ a track or its configuration changes
 //	                    └──────────┘
 type Publisher struct {
 	registry *Registry
 	path     string
+	claim    Claim
+
+	takeovers []time.Time // when those with its key replaced each other; set before anybody knows it
 
 	mu     sync.Mutex // guards all below; locked before Stream.mu and Registry.mu
 	stream *Stream    // nil while probing
+	held   *hold      // that it may go on with, while probing
+	heard  time.Time  // when it has sent audio or video, or came
+	blank  time.Time  // since when audio or video comes without a stream
 	clock  *timeline
 	tracks lineup
 	meta   *media.Packet
 	probe  probe
+	events events
 	err    error
 }
 
-func newPublisher(r *Registry, path string) *Publisher {
-	return &Publisher{registry: r, path: path, clock: newTimeline()}
+func newPublisher(r *Registry, path string, c Claim) *Publisher {
+	return &Publisher{registry: r, path: path, claim: c, heard: time.Now(), clock: newTimeline()}
 }
 
 // Path returns the path that is published.
@@ -40,9 +47,12 @@ func (p *Publisher) Path() string { return p.path }
 func (p *Publisher) Write(pkt media.Packet) error {
 	now := time.Now()
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.err != nil {
 		return p.err
+	}
+	if pkt.Kind != media.Data {
+		p.heard = now
 	}
 	switch {
 	case pkt.Kind == media.Data:
@@ -55,23 +65,48 @@ func (p *Publisher) Write(pkt media.Packet) error {
 	default:
 		p.writeMedia(&pkt, now)
 	}
+	return p.check(&pkt, now)
+}
+
+// How long a publisher may send what cannot be decoded, until somebody is told
+// and until it is not taken any more.
+const (
+	complainAfter = 2 * time.Second
+	decodeWithin  = 10 * time.Second
+)
+
+// check returns an error when the publisher has sent nothing for too long that
+// can be decoded.
+func (p *Publisher) check(pkt *media.Packet, now time.Time) error {
+	switch {
+	case p.stream != nil:
+		p.blank = time.Time{}
+	case pkt.Kind == media.Data, pkt.Type == media.Config: // that may help
+	case p.blank.IsZero():
+		p.blank = now
+	case now.Sub(p.blank) >= decodeWithin && p.tracks.hopeless():
+		return ErrUndecodable
+	}
 	return nil
 }
 
 // End ends what is live, for that reason, and frees the path. Only the first
-// call counts; any goroutine may make it. A nil reason means [ErrEnded].
-func (p *Publisher) End(reason error) {
+// end of a publisher counts, whose reason is returned; any goroutine may make
+// it. A nil reason means [ErrEnded].
+func (p *Publisher) End(reason error) error {
 	if reason == nil {
 		reason = ErrEnded
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
-		return
+		return p.err
 	}
 	p.err = reason
+	p.endHeld(reason)
 	p.endStream(reason)
-	p.registry.release(p)
+	p.registry.hold(p, nil, reason)
+	return reason
 }
 
 func (p *Publisher) endStream(reason error) {
@@ -115,6 +150,9 @@ func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
 	}
 	switch {
 	case pkt.Type == media.Frame && !p.admit(pkt):
+		if p.tracks.lacks(pkt, now, complainAfter) {
+			p.events.add(Undecodable)
+		}
 		return
 	case pkt.Type == media.Frame, p.tracks.counts(pkt):
 		at := p.clock.place(trackKey{pkt.Kind, pkt.Track}, millis(pkt.DTS), now)
@@ -179,7 +217,7 @@ func (p *Publisher) startProbe() {
 // probeTimeout takes the address of its timer, which is set under p.mu.
 func (p *Publisher) probeTimeout(timer **time.Timer) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	defer p.unlock()
 	if p.err != nil || p.stream != nil || *timer != p.probe.timer {
 		return
 	}
@@ -187,28 +225,43 @@ func (p *Publisher) probeTimeout(timer **time.Timer) {
 	p.tryLive()
 }
 
-// tryLive makes a stream of what was held back if its tracks are known.
+// tryLive makes a stream of what was held back if its tracks are known, or
+// goes on with the one before if they are the same.
 func (p *Publisher) tryLive() {
-	if !p.tracks.complete() && (!p.probe.over() || !p.tracks.playable(p.probe.waitedForKey())) {
+	known := p.tracks.complete() || p.probe.over() && p.tracks.playable(p.probe.waitedForKey())
+	same := p.held != nil && sameTracks(p.tracks.list(), p.held.stream.tracks)
+	if !known && (!same || !p.tracks.settled()) {
 		return
 	}
 	p.probe.stop()
-	held := p.probe.held
+	packets := p.probe.held
 	p.probe.held = nil
+	if same {
+		packets = p.resume(packets)
+	} else {
+		p.endHeld(ErrChanged)
+		p.begin(packets)
+	}
+	for _, pkt := range packets {
+		p.stream.write(pkt)
+	}
+	p.registry.announce(p.stream)
+}
+
+// begin makes a stream that begins with the earliest of the packets.
+func (p *Publisher) begin(packets []*media.Packet) {
 	shift := time.Duration(0)
-	for i, pkt := range held {
+	for i, pkt := range packets {
 		if i == 0 || pkt.DTS < -shift {
 			shift = -pkt.DTS
 		}
 	}
+	for _, pkt := range packets {
+		pkt.DTS += shift
+	}
 	p.clock.start(shift.Milliseconds())
 	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits)
 	p.stream.extra = p.tracks.metadata()
-	for _, pkt := range held {
-		pkt.DTS += shift
-		p.stream.write(pkt)
-	}
-	p.registry.announce(p.stream)
 }
 
 // millis returns a publisher's time stamp as it was on the wire.

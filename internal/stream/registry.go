@@ -15,6 +15,7 @@ type Registry struct {
 	mu         sync.Mutex // guards all below
 	publishers map[string]*Publisher
 	ready      map[string]*Stream
+	held       map[string]*hold
 	waiting    map[string]map[chan *Stream]struct{}
 }
 
@@ -24,28 +25,14 @@ func NewRegistry(l Limits) *Registry {
 		limits:     l,
 		publishers: make(map[string]*Publisher),
 		ready:      make(map[string]*Stream),
+		held:       make(map[string]*hold),
 		waiting:    make(map[string]map[chan *Stream]struct{}),
 	}
 }
 
-// Publish makes the caller the publisher of a path, which obeys [CheckPath],
-// until [Publisher.End]. It returns [ErrBusy] while there is another one.
-func (r *Registry) Publish(path string) (*Publisher, error) {
-	if err := CheckPath(path); err != nil {
-		return nil, err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.publishers[path] != nil {
-		return nil, ErrBusy
-	}
-	p := newPublisher(r, path)
-	r.publishers[path] = p
-	return p, nil
-}
-
 // Find returns the stream that is live under a path, or nil. A stream is live
-// from the moment that its tracks are known.
+// from the moment that its tracks are known, and not while its publisher is
+// lost.
 func (r *Registry) Find(path string) *Stream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,20 +68,29 @@ func (r *Registry) Wait(ctx context.Context, path string) (*Stream, error) {
 	return nil, context.Cause(ctx)
 }
 
-// Streams returns what is live, in the order of the paths.
+// Streams returns what is live or held for its publisher, in the order of the
+// paths.
 func (r *Registry) Streams() []*Stream {
 	r.mu.Lock()
 	all := slices.Collect(maps.Values(r.ready))
+	for _, h := range r.held {
+		all = append(all, h.stream)
+	}
 	r.mu.Unlock()
 	slices.SortFunc(all, func(a, b *Stream) int { return strings.Compare(a.path, b.path) })
 	return all
 }
 
-// announce puts s in place and wakes those who wait for it.
+// announce puts s in place, where it may have been held, and wakes those who
+// wait for it.
 func (r *Registry) announce(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ready[s.path] = s
+	if h := r.held[s.path]; h != nil && h.stream == s {
+		h.timer.Stop()
+		delete(r.held, s.path)
+	}
 	for ch := range r.waiting[s.path] {
 		ch <- s
 	}
@@ -107,14 +103,5 @@ func (r *Registry) withdraw(s *Stream) {
 	defer r.mu.Unlock()
 	if r.ready[s.path] == s {
 		delete(r.ready, s.path)
-	}
-}
-
-// release frees the path of p.
-func (r *Registry) release(p *Publisher) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.publishers[p.path] == p {
-		delete(r.publishers, p.path)
 	}
 }

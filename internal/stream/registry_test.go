@@ -84,6 +84,10 @@ func TestReasonsHaveLabels(t *testing.T) {
 		stream.ErrUnpublished: "unpublished",
 		stream.ErrChanged:     "config_changed",
 		stream.ErrTimeline:    "timeline_full",
+		stream.ErrShared:      "key_shared",
+		stream.ErrReplaced:    "replaced",
+		stream.ErrLost:        "publisher_lost",
+		stream.ErrUndecodable: "undecodable",
 		stream.ErrEnded:       "ended",
 	} {
 		var labelled interface{ Reason() string }

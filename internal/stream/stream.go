@@ -6,7 +6,9 @@
 //
 // A [Stream] has tracks and configurations that never change. When those of
 // the publisher do, the stream ends and the next one begins under the same
-// path; so nobody downstream has to cope with a change.
+// path; so nobody downstream has to cope with a change. A stream outlives its
+// publisher for a while: when that one is lost, the next with the same tracks
+// goes on with it, and a [Tap] sees one sequence of packets without a seam.
 package stream
 
 import (
@@ -67,6 +69,7 @@ type Stream struct {
 	tracks  []media.Track
 	bytes   atomic.Int64
 	done    chan struct{}
+	paused  atomic.Bool // its publisher is lost
 
 	mu     sync.Mutex // guards all below
 	window window
@@ -126,6 +129,22 @@ func (s *Stream) Err() error {
 	defer s.mu.Unlock()
 	return s.err
 }
+
+// State tells whether the stream has a publisher.
+func (s *Stream) State() State {
+	select {
+	case <-s.done:
+		return Over
+	default:
+	}
+	if s.paused.Load() {
+		return Reconnecting
+	}
+	return Live
+}
+
+// pause says that the publisher is lost, or back.
+func (s *Stream) pause(lost bool) { s.paused.Store(lost) }
 
 // Tap returns the GOP window and, from the packet after its last, hands every
 // packet to t. The window begins at a key frame if there is video, and is
