@@ -188,6 +188,7 @@ func TestTheListSaysWhatIsLive(t *testing.T) {
 	var got struct {
 		Streams []struct {
 			Path, StartedAt string
+			State           string
 			Viewers, Bytes  int
 			Tracks          []map[string]any
 		}
@@ -199,7 +200,7 @@ func TestTheListSaysWhatIsLive(t *testing.T) {
 		t.Fatalf("got %+v", got)
 	}
 	s := got.Streams[0]
-	if s.Path != "live/tür" || s.Viewers != 1 || s.Bytes == 0 || !strings.HasSuffix(s.StartedAt, "Z") {
+	if s.Path != "live/tür" || s.State != "live" || s.Viewers != 1 || s.Bytes == 0 || !strings.HasSuffix(s.StartedAt, "Z") {
 		t.Errorf("got %+v", s)
 	}
 	want := map[string]any{

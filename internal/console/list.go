@@ -20,6 +20,7 @@ type streamList struct {
 type streamItem struct {
 	Path      string      `json:"path"`
 	StartedAt time.Time   `json:"startedAt"`
+	State     string      `json:"state"` // live, or reconnecting while its publisher is lost
 	Viewers   int         `json:"viewers"`
 	Bytes     int64       `json:"bytes"`
 	Tracks    []trackItem `json:"tracks"`
@@ -36,7 +37,8 @@ type trackItem struct {
 	Channels   int    `json:"channels,omitempty"`
 }
 
-// streams answers with what is live, in the order of the paths.
+// streams answers with what is live or held for its publisher, in the order of
+// the paths.
 func streams(registry *stream.Registry, sessions *session.List) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		list := streamList{Streams: []streamItem{}}
@@ -44,6 +46,7 @@ func streams(registry *stream.Registry, sessions *session.List) http.HandlerFunc
 			list.Streams = append(list.Streams, streamItem{
 				Path:      s.Path(),
 				StartedAt: s.Started().UTC(),
+				State:     string(s.State()),
 				Viewers:   sessions.Count(session.Viewer, s.Path()),
 				Bytes:     s.Bytes(),
 				Tracks:    describe(s.Tracks()),

@@ -42,7 +42,10 @@ type recorder struct {
 func (r *recorder) start(ctx context.Context, path string) (Facts, error) {
 	for {
 		s := r.streams.Find(path)
-		if s == nil {
+		if s == nil { // it may be held for its publisher, and recorded
+			if f, ok := r.status(path); ok && f.State == Reconnecting {
+				return f, nil
+			}
 			return Facts{}, errNotLive
 		}
 		rec, own, err := r.reserve(path)
@@ -204,7 +207,15 @@ func (r *recorder) list(before string, limit int, match func(*Facts) bool) ([]Fa
 	if err != nil {
 		return nil, false, err
 	}
-	items, more := catalog.page(before, limit, match)
+	items, more := catalog.page(before, limit, func(f *Facts) bool {
+		if !f.State.open() {
+			return match(f)
+		}
+		if now, ok := r.current(f); ok {
+			return match(&now)
+		}
+		return match(f)
+	})
 	for i, f := range items {
 		if f.State.open() {
 			items[i] = r.fresh(catalog, f)
@@ -213,12 +224,19 @@ func (r *recorder) list(before string, limit int, match func(*Facts) bool) ([]Fa
 	return items, more, nil
 }
 
+// current returns the facts of an open recording as they are now, unless it
+// has ended.
+func (r *recorder) current(f *Facts) (now Facts, ok bool) {
+	if rec := r.find(f.StreamPath); rec != nil {
+		now, ok = r.running(rec)
+	}
+	return now, ok && now.ID == f.ID
+}
+
 // fresh returns the facts of an open recording as they are now.
 func (r *recorder) fresh(c *catalog, f Facts) Facts {
-	if rec := r.find(f.StreamPath); rec != nil {
-		if now, ok := r.running(rec); ok && now.ID == f.ID {
-			return now
-		}
+	if now, ok := r.current(&f); ok {
+		return now
 	}
 	if now, ok := c.byFile(f.File); ok && now.ID == f.ID {
 		return now // it has ended in between

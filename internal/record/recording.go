@@ -39,6 +39,7 @@ type recording struct {
 
 	// Set before begun is closed.
 	startErr error
+	stream   *stream.Stream
 	file     file
 	tail     *tail
 	writer   *flv.FileWriter
@@ -67,17 +68,22 @@ func (r *recording) open(f file, facts Facts, c *catalog, s *stream.Stream) erro
 	if err != nil {
 		return fmt.Errorf("writing the beginning: %w", err)
 	}
-	r.file, r.tail, r.writer, r.catalog, r.facts = f, t, w, c, facts
+	r.stream, r.file, r.tail, r.writer, r.catalog, r.facts = s, f, t, w, c, facts
 	r.waiting = s.HasVideo()
 	r.count(w.Info())
 	return nil
 }
 
-// snapshot returns the facts as they are now.
+// snapshot returns the facts as they are now. A recording waits while its
+// stream does.
 func (r *recording) snapshot() Facts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.facts
+	f := r.facts
+	if f.State == Running && r.stream.State() == stream.Reconnecting {
+		f.State = Reconnecting
+	}
+	return f
 }
 
 // count takes over how much the file holds.

@@ -16,7 +16,8 @@ type Config struct {
 	Listen           string        `yaml:"listen" doc:"Address to listen on: host:port, or :port for all addresses."`
 	HandshakeTimeout conf.Duration `yaml:"handshake_timeout" doc:"How long a client may take for the handshake, and from there until it publishes."`
 	PublishTimeout   conf.Duration `yaml:"publish_timeout" doc:"How long a publisher may take until its first audio or video."`
-	IdleTimeout      conf.Duration `yaml:"idle_timeout" doc:"A publisher that sends no audio or video for this long is closed, which frees the stream path."`
+	IdleTimeout      conf.Duration `yaml:"idle_timeout" doc:"A publisher that sends no audio or video for this long is closed. One that is silent for 5s gives way to another that wants its path."`
+	ReconnectWindow  conf.Duration `yaml:"reconnect_window" doc:"How long viewers and recordings are held for a publisher whose connection was lost or has fallen silent, at most 10m; 0s ends them at once."`
 	MaxConnections   int           `yaml:"max_connections" doc:"How many connections may be open."`
 	MaxPending       int           `yaml:"max_pending" doc:"How many connections of one address may be open without publishing; this machine itself is not bound."`
 }
@@ -28,6 +29,7 @@ func DefaultConfig() Config {
 		HandshakeTimeout: conf.Duration(10 * time.Second),
 		PublishTimeout:   conf.Duration(15 * time.Second),
 		IdleTimeout:      conf.Duration(10 * time.Second),
+		ReconnectWindow:  conf.Duration(10 * time.Second),
 		MaxConnections:   4096,
 		MaxPending:       20,
 	}
@@ -59,6 +61,9 @@ func (c Config) Validate() error {
 		if d := limit.is.D(); d < minTimeout || d > maxTimeout {
 			errs = append(errs, fmt.Errorf("%s: must be %v to %v", limit.key, conf.Duration(minTimeout), conf.Duration(maxTimeout)))
 		}
+	}
+	if d := c.ReconnectWindow.D(); d < 0 || d > maxTimeout {
+		errs = append(errs, fmt.Errorf("reconnect_window: must be %v to %v", conf.Duration(0), conf.Duration(maxTimeout)))
 	}
 	if c.MaxConnections < 1 {
 		errs = append(errs, errors.New("max_connections: at least 1"))

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"sluice/flv"
 	"sluice/internal/module"
 	"sluice/internal/session"
 	"sluice/internal/stream"
@@ -85,7 +84,7 @@ func (c *conn) protect(ctx context.Context) (err error) {
 			err = fmt.Errorf("%w: %v", session.ErrInternal, v)
 			c.deps.Log.ErrorContext(ctx, "recovered from a panic", "remote", c.remote, "err", err, "stack", string(debug.Stack()))
 		}
-		c.finish(err)
+		c.abandon(ctx, err)
 	}()
 	return c.run(ctx)
 }
@@ -142,30 +141,6 @@ func (c *conn) handle(ctx context.Context, ev rtmp.Event) error {
 	return nil
 }
 
-// publish makes the client the publisher of a path, or refuses it.
-func (c *conn) publish(ctx context.Context, name string) error {
-	loc, path, err := c.locate(name)
-	if err != nil {
-		return c.refuse(rtmp.CodePublishBadName, err)
-	}
-	if loc.Split {
-		c.log.complain(ctx, slog.LevelInfo,
-			`the path goes on behind a query: if that was a token, its "/" must be percent-encoded as %2F`,
-			"stream", path, "remote", c.remote)
-	}
-	pub, err := c.deps.Streams.Publish(path)
-	if err != nil {
-		return c.refuse(rtmp.CodePublishBadName, err)
-	}
-	c.pub = pub
-	c.sess = c.deps.Sessions.Open(session.Info{
-		Role: session.Publisher, Proto: "rtmp", Stream: path, Remote: c.remote,
-	}, c.stop)
-	c.guest.settle()
-	c.enter(phase{c.cfg.PublishTimeout.D(), ErrNoMedia})
-	return c.rtmp.Accept()
-}
-
 // play refuses a player, and says where it finds the stream.
 func (c *conn) play(name string) error {
 	_, path, err := c.locate(name)
@@ -213,32 +188,6 @@ func plain(err error) string {
 	return strings.NewReplacer("stream: ", "", "rtmp: ", "").Replace(err.Error())
 }
 
-// take hands a message to the stream.
-func (c *conn) take(m rtmp.Message) error {
-	c.packets = flv.AppendPackets(c.packets[:0], m.Type, m.Body)
-	c.sess.AddBytes(int64(len(m.Body)))
-	if c.packets[0].Kind != media.Data {
-		c.enter(phase{c.cfg.IdleTimeout.D(), ErrIdle})
-	}
-	for i := range c.packets {
-		c.packets[i].DTS = time.Duration(m.Timestamp) * time.Millisecond
-		if err := c.pub.Write(c.packets[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// finish ends what is being published, if anything is.
-func (c *conn) finish(reason error) {
-	if c.pub == nil {
-		return
-	}
-	c.pub.End(reason)
-	c.sess.End(reason)
-	c.pub, c.sess, c.ended = nil, nil, reason
-}
-
 // enter begins a phase. Its deadline is not set anew for each of the messages
 // that come in a short time.
 func (c *conn) enter(p phase) {
@@ -272,6 +221,13 @@ func (c *conn) stop(reason error) {
 		c.cause = reason
 		_ = c.SetDeadline(time.Now()) // on a closed connection nobody waits
 	}
+}
+
+// isStopped tells whether the connection was ended from outside.
+func (c *conn) isStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause != nil
 }
 
 // Write writes within the time limit for answers.

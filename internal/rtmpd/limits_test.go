@@ -211,7 +211,7 @@ func TestSilentPublisherFreesItsPathInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := rtmpd.DefaultConfig()
-		cfg.IdleTimeout = conf.Duration(3 * time.Second)
+		cfg.IdleTimeout, cfg.ReconnectWindow = conf.Duration(3*time.Second), 0
 		h := open(t, cfg, nil)
 		s := encoder(t, h, "cam1").live(t, h, "live/cam1")
 		start := time.Now()

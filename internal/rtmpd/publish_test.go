@@ -190,6 +190,16 @@ func TestCase060SecondPublisherIsRefusedAndTheFirstUnaffected(t *testing.T) {
 		if got := h.log.reasons(t, "connection ended"); !slices.Equal(got, []string{"bad_name"}) {
 			t.Errorf("reasons %q, want bad_name", got)
 		}
+
+		<-time.After(5 * time.Second) // in which the first one is silent
+		third := encoder(t, h, "cam1")
+		if third.live(t, h, "live/cam1") != s || s.Err() != nil {
+			t.Errorf("viewers do not go on with the third one: %v", s.Err())
+		}
+		first.closed()
+		if got := h.log.reasons(t, "session ended"); !slices.Equal(got, []string{"replaced"}) {
+			t.Errorf("reasons %q, want replaced", got)
+		}
 	})
 }
 
@@ -234,7 +244,9 @@ func TestCase064PublisherEndsItsStreamAndBeginsAnotherOnTheSameConnection(t *tes
 func TestLostConnectionEndsTheStreamWithItsReason(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := open(t, rtmpd.DefaultConfig(), nil)
+		cfg := rtmpd.DefaultConfig()
+		cfg.ReconnectWindow = 0
+		h := open(t, cfg, nil)
 		c := encoder(t, h, "cam1")
 		s := c.live(t, h, "live/cam1")
 		c.Close()
@@ -513,8 +525,8 @@ func TestConfigTellsAllItsMistakes(t *testing.T) {
 	if err := rtmpd.DefaultConfig().Validate(); err != nil {
 		t.Errorf("the defaults are wrong: %v", err)
 	}
-	err := rtmpd.Config{Listen: "1935"}.Validate()
-	for _, key := range []string{"listen", "handshake_timeout", "publish_timeout", "idle_timeout", "max_connections", "max_pending"} {
+	err := rtmpd.Config{Listen: "1935", ReconnectWindow: -1}.Validate()
+	for _, key := range []string{"listen", "handshake_timeout", "publish_timeout", "idle_timeout", "max_connections", "max_pending", "reconnect_window"} {
 		if err == nil || !strings.Contains("\n"+err.Error(), "\n"+key+": ") {
 			t.Errorf("no word about %s in:\n%v", key, err)
 		}

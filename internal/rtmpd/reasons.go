@@ -42,7 +42,7 @@ func Reasons() []Reason {
 		rtmp.ErrNotRTMP, rtmp.ErrProtocol, rtmp.ErrLimit,
 		session.ErrPeerGone, session.ErrKicked, session.ErrShutdown, session.ErrInternal,
 	}
-	for _, err := range []error{stream.ErrBusy, stream.ErrUnpublished} {
+	for _, err := range []error{stream.ErrBusy, stream.ErrShared, stream.ErrReplaced, stream.ErrUndecodable, stream.ErrUnpublished} {
 		if r, ok := errors.AsType[Reason](err); ok {
 			all = append(all, r)
 		}

@@ -1,5 +1,7 @@
 package stream
 
+import "slices"
+
 // Event is something about a publisher that its operator should know.
 type Event uint8
 
@@ -18,10 +20,8 @@ const (
 type events struct{ known, due []Event }
 
 func (e *events) add(what Event) {
-	for _, k := range e.known {
-		if k == what {
-			return
-		}
+	if slices.Contains(e.known, what) {
+		return
 	}
 	e.known = append(e.known, what)
 	e.due = append(e.due, what)

@@ -90,23 +90,29 @@ func (p *Publisher) check(pkt *media.Packet, now time.Time) error {
 	return nil
 }
 
+// Err returns why the publisher has ended, nil before.
+func (p *Publisher) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
 // End ends what is live, for that reason, and frees the path. Only the first
-// end of a publisher counts, whose reason is returned; any goroutine may make
-// it. A nil reason means [ErrEnded].
-func (p *Publisher) End(reason error) error {
+// end of a publisher counts; any goroutine may make it. A nil reason means
+// [ErrEnded].
+func (p *Publisher) End(reason error) {
 	if reason == nil {
 		reason = ErrEnded
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
-		return p.err
+		return
 	}
 	p.err = reason
 	p.endHeld(reason)
 	p.endStream(reason)
 	p.registry.hold(p, nil, reason)
-	return reason
 }
 
 func (p *Publisher) endStream(reason error) {

@@ -48,15 +48,11 @@ func (h *hold) adopt(p *Publisher) {
 // Lose ends the publisher like [Publisher.End], but as one that may come back:
 // its stream is held for the window that its [Claim] names, and goes on
 // without a seam when a publisher with the same tracks and configurations
-// comes. It tells the reason for which the publisher has really ended, and
-// whether its stream is held.
-func (p *Publisher) Lose(reason error) (ended error, held bool) {
+// comes. It tells whether the stream is held.
+func (p *Publisher) Lose(reason error) (held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err == nil {
-		held = p.lose(reason)
-	}
-	return p.err, held
+	return p.err == nil && p.lose(reason)
 }
 
 // lose is Lose of a publisher that has not ended. The caller holds p.mu.
@@ -168,7 +164,21 @@ func (p *Publisher) resume(packets []*media.Packet) []*media.Packet {
 		p.stream.write(p.meta)
 	}
 	p.events.add(Resumed)
-	return packets
+	return append(p.otherMetadata(packets[0].DTS), packets...)
+}
+
+// otherMetadata returns the codec metadata that the stream does not have yet,
+// at that time.
+func (p *Publisher) otherMetadata(at time.Duration) (other []*media.Packet) {
+	known := p.stream.CodecMetadata()
+	for _, pkt := range p.tracks.metadata() {
+		if !slices.ContainsFunc(known, func(k *media.Packet) bool { return k.Track == pkt.Track && sameBody(k, pkt) }) {
+			moved := *pkt
+			moved.DTS = at
+			other = append(other, &moved)
+		}
+	}
+	return other
 }
 
 func sameBody(a, b *media.Packet) bool {

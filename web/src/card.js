@@ -6,7 +6,7 @@ import { mediaSupport, plan } from './support.js';
 import { playRows, publishRows } from './urls.js';
 
 /**
- * @typedef {{ path: string, startedAt: string, viewers: number, bytes: number,
+ * @typedef {{ path: string, startedAt: string, state: string, viewers: number, bytes: number,
  *   tracks: import('./support.js').Track[] }} Stream as the server lists it
  * @typedef {{ rtmp: string, play: boolean }} Facts of the server: the address of RTMP, '' where it is off
  */
@@ -155,7 +155,8 @@ export class Card {
     const stream = this.#stream;
     const parts = [];
     if (stream) {
-      parts.push(`live for ${format.duration((Date.now() - Date.parse(stream.startedAt)) / 1000)}`);
+      const age = format.duration((Date.now() - Date.parse(stream.startedAt)) / 1000);
+      parts.push(stream.state === 'reconnecting' ? 'waits for its publisher' : `live for ${age}`);
       parts.push(format.count(stream.viewers, 'viewer'));
     }
     const bits = this.#incoming.rate || rate;

@@ -1,0 +1,108 @@
+package rtmpd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sluice/flv"
+	"sluice/internal/session"
+	"sluice/internal/stream"
+	"sluice/media"
+	"sluice/rtmp"
+)
+
+// publish makes the client the publisher of a path, or refuses it.
+func (c *conn) publish(ctx context.Context, name string) error {
+	loc, path, err := c.locate(name)
+	if err != nil {
+		return c.refuse(rtmp.CodePublishBadName, err)
+	}
+	if loc.Split {
+		c.log.complain(ctx, slog.LevelInfo,
+			`the path goes on behind a query: if that was a token, its "/" must be percent-encoded as %2F`,
+			"stream", path, "remote", c.remote)
+	}
+	pub, err := c.deps.Streams.Claim(path, stream.Claim{
+		Key:      "", // of access control, once there is any
+		Window:   c.cfg.ReconnectWindow.D(),
+		Replaced: c.stop,
+		Notify:   func(e stream.Event) { c.notice(ctx, path, e) },
+	})
+	if errors.Is(err, stream.ErrShared) {
+		c.log.complain(ctx, slog.LevelWarn, "two encoders share a publish key: give each its own stream path or key",
+			"stream", path, "remote", c.remote)
+	}
+	if err != nil {
+		return c.refuse(rtmp.CodePublishBadName, err)
+	}
+	c.pub = pub
+	c.sess = c.deps.Sessions.Open(session.Info{
+		Role: session.Publisher, Proto: "rtmp", Stream: path, Remote: c.remote,
+	}, c.stop)
+	c.guest.settle()
+	c.enter(phase{c.cfg.PublishTimeout.D(), ErrNoMedia})
+	return c.rtmp.Accept()
+}
+
+// notice logs what happens to the stream of a publisher.
+func (c *conn) notice(ctx context.Context, path string, e stream.Event) {
+	switch e {
+	case stream.Resumed:
+		c.deps.Log.InfoContext(ctx, "the stream goes on with its new publisher", "stream", path, "remote", c.remote)
+	case stream.Undecodable:
+		c.deps.Log.WarnContext(ctx, "frames are left out: the publisher sends no decoder configuration for them",
+			"stream", path, "remote", c.remote)
+	}
+}
+
+// take hands a message to the stream.
+func (c *conn) take(m rtmp.Message) error {
+	c.packets = flv.AppendPackets(c.packets[:0], m.Type, m.Body)
+	c.sess.AddBytes(int64(len(m.Body)))
+	if c.packets[0].Kind != media.Data {
+		c.enter(phase{c.cfg.IdleTimeout.D(), ErrIdle})
+	}
+	for i := range c.packets {
+		c.packets[i].DTS = time.Duration(m.Timestamp) * time.Millisecond
+		if err := c.pub.Write(c.packets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish ends what is being published, if anything is.
+func (c *conn) finish(reason error) {
+	if c.pub != nil {
+		c.pub.End(reason)
+		c.endSession()
+	}
+}
+
+// abandon is finish at the end of the connection: unless it was ended on
+// purpose, the publisher may come back.
+func (c *conn) abandon(ctx context.Context, reason error) {
+	if c.pub == nil {
+		return
+	}
+	if c.isStopped() || errors.Is(reason, session.ErrInternal) {
+		c.finish(reason)
+		return
+	}
+	held, path := c.pub.Lose(reason), c.pub.Path()
+	c.endSession()
+	if held {
+		c.deps.Log.InfoContext(ctx, "the stream is held for its publisher", "stream", path, "reason", session.Label(reason),
+			"seconds", c.cfg.ReconnectWindow.D().Seconds())
+	}
+}
+
+// endSession ends the session of a publisher that has ended, for the reason
+// that came first.
+func (c *conn) endSession() {
+	reason := c.pub.Err()
+	c.sess.End(reason)
+	c.pub, c.sess, c.ended = nil, nil, reason
+}
