@@ -41,7 +41,8 @@ type part struct {
 // what it began.
 func New(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 	section, _ := cfg.values.Section(sectionHTTP).(httpd.Config) // declared in Sections
-	port, err := httpd.Listen(ctx, section, log)
+	sessions := session.NewList(log)
+	port, err := httpd.Listen(ctx, section, log, sessions)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +55,10 @@ func New(ctx context.Context, cfg *Config, log *slog.Logger) (*App, error) {
 		a.facts.Set(module.FactHTTPS, addr)
 	}
 
+	serveState(port.Mux(), sessions)
 	deps := module.Deps{
 		Streams:  stream.NewRegistry(stream.DefaultLimits()),
-		Sessions: session.NewList(log),
+		Sessions: sessions,
 		HTTP:     port.Mux(),
 		Facts:    a.facts,
 	}

@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -212,6 +213,26 @@ func TestWithATokenControlCallsNeedItAndTheLogDoesNotShowIt(t *testing.T) {
 	}
 	if s := log.String(); strings.Contains(s, "sesame") || strings.Contains(s, "control calls") || !strings.Contains(s, `"msg":"listening"`) {
 		t.Errorf("log:\n%s", s)
+	}
+}
+
+func TestTheStateIsToldToWhoHasControl(t *testing.T) {
+	a, _, _ := serve(t, load(t))
+	t.Parallel()
+	status, body := fetch(t, a, "/debug/state?collect=1")
+	if status != http.StatusOK {
+		t.Fatalf("answered %d %s", status, body)
+	}
+	var state struct {
+		Goroutines             int
+		HeapBytes, MemoryBytes int64
+		Ended                  []any
+	}
+	if err := json.Unmarshal([]byte(body), &state); err != nil {
+		t.Fatal(err)
+	}
+	if state.Goroutines == 0 || state.HeapBytes == 0 || state.MemoryBytes < state.HeapBytes || state.Ended == nil {
+		t.Errorf("the state is %s", body)
 	}
 }
 

@@ -96,6 +96,28 @@ func TestASizeThatIsNoneSaysWhatToWrite(t *testing.T) {
 	}
 }
 
+func TestNetworksAreAddressesOrRangesOfThem(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1", "10.1.2.3/8": "10.0.0.0/8", "2001:db8::1/64": "2001:db8::/64", "::1": "::1", "::ffff:10.0.0.1": "10.0.0.1",
+	} {
+		var n, again conf.Network
+		if err := n.UnmarshalText([]byte(text)); err != nil || n.String() != want {
+			t.Errorf("%q is %v, %v, want %s", text, n, err, want)
+		}
+		printed, _ := n.MarshalText()
+		if err := again.UnmarshalText(printed); err != nil || again != n {
+			t.Errorf("%s reads as %v, %v", printed, again, err)
+		}
+	}
+	for _, text := range []string{"", "localhost", "10.0.0", "10.0.0.0/33", "fe80::1%eth0"} {
+		var n conf.Network
+		if err := n.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "10.0.0.0/8") {
+			t.Errorf("%q gives %v", text, err)
+		}
+	}
+}
+
 func TestASecretIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	type config struct{ Token conf.Secret }

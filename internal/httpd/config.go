@@ -13,12 +13,14 @@ import (
 
 // Config is the section "http".
 type Config struct {
-	_              struct{}    `doc:"The HTTP port, and the same with TLS where that is set: viewers, recordings, the page and health."`
-	Listen         string      `yaml:"listen" doc:"Address to listen on, host:port. Without a host it is all addresses of the machine, port 0 is any free one."`
-	Token          conf.Secret `yaml:"token" doc:"Token for control calls (Authorization: Bearer …). Without one they are allowed from this machine only."`
-	TokenFile      string      `yaml:"token_file" doc:"File that the token is read from at start, in place of token."`
-	MaxConnections int         `yaml:"max_connections" doc:"How many connections may be open at a time on both ports; one more is answered 503. Viewers that are watching are not counted, but for those of HTTP/2, which share a connection."`
-	TLS            TLSConfig   `yaml:"tls" doc:"HTTPS, with HTTP/2."`
+	_              struct{}       `doc:"The HTTP port, and the same with TLS where that is set: viewers, recordings, the page and health."`
+	Listen         string         `yaml:"listen" doc:"Address to listen on, host:port. Without a host it is all addresses of the machine, port 0 is any free one."`
+	Token          conf.Secret    `yaml:"token" doc:"Token for control calls (Authorization: Bearer …). Without one they are allowed from this machine only."`
+	TokenFile      string         `yaml:"token_file" doc:"File that the token is read from at start, in place of token."`
+	MaxConnections int            `yaml:"max_connections" doc:"How many connections may be open at a time on both ports; one more is answered 503. Viewers that are watching are not counted, but for those of HTTP/2, which share a connection."`
+	MaxPending     int            `yaml:"max_pending" doc:"How many of them one address may have open; one more is answered 503. Trusted proxies are not bound."`
+	TrustedProxies []conf.Network `yaml:"trusted_proxies" doc:"Addresses or networks of proxies through which many viewers come: max_pending does not hold for them. By default it is this machine."`
+	TLS            TLSConfig      `yaml:"tls" doc:"HTTPS, with HTTP/2."`
 }
 
 // TLSConfig is the part "http.tls".
@@ -29,7 +31,9 @@ type TLSConfig struct {
 }
 
 // DefaultConfig returns the section's defaults.
-func DefaultConfig() Config { return Config{Listen: ":8080", MaxConnections: 10_000} }
+func DefaultConfig() Config {
+	return Config{Listen: ":8080", MaxConnections: 10_000, MaxPending: 500, TrustedProxies: conf.ThisMachine()}
+}
 
 // maxToken bounds the token, and so what is read of its file.
 const maxToken = 4096
@@ -48,6 +52,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConnections < 1 {
 		errs = append(errs, errors.New("max_connections: must be positive"))
+	}
+	if c.MaxPending < 1 {
+		errs = append(errs, errors.New("max_pending: must be positive"))
 	}
 	return errors.Join(append(errs, c.TLS.validate()...)...)
 }

@@ -3,6 +3,7 @@ package httpd
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -10,17 +11,32 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/internal/doors"
+	"sluice/internal/session"
 )
 
-// tooMany is the answer to a connection beyond the limit. It is sent before
+// ErrTooMany is the reason for which a connection is refused, and ErrNoRequest
+// that of one which ends before it has sent a request.
+var (
+	ErrTooMany   = session.NewReason("too_many_connections", "too many connections")
+	ErrNoRequest = session.NewReason("no_request", "the client sent no whole request, or not in time")
+)
+
+// proto is what the connections are called that come to no session.
+const proto = "http"
+
+// refusal returns the answer to a connection beyond a limit. It is sent before
 // the request was read.
-const tooMany = "HTTP/1.1 503 Service Unavailable\r\n" +
-	"Content-Type: application/problem+json\r\n" +
-	"Access-Control-Allow-Origin: *\r\n" +
-	"Retry-After: 5\r\n" +
-	"Connection: close\r\n" +
-	"\r\n" +
-	`{"status":503,"title":"Service Unavailable","detail":"too many connections (http.max_connections)"}` + "\n"
+func refusal(key string) string {
+	return "HTTP/1.1 503 Service Unavailable\r\n" +
+		"Content-Type: application/problem+json\r\n" +
+		"Access-Control-Allow-Origin: *\r\n" +
+		"Retry-After: 5\r\n" +
+		"Connection: close\r\n" +
+		"\r\n" +
+		`{"status":503,"title":"Service Unavailable","detail":"too many connections (` + key + `)"}` + "\n"
+}
 
 // A refused connection is read for a moment, because closing it with a request
 // unread would take the answer from the client too. So many are at a time.
@@ -29,14 +45,30 @@ const (
 	maxRefused    = 64
 )
 
+// Counter counts the connections that never came to a session, by reason.
+type Counter interface {
+	Note(proto string, reason error)
+}
+
 // limits bound how many connections are open, over all listeners that share
 // them. Those that were hijacked do not count.
 type limits struct {
-	log  *complaints
-	left chan struct{} // holds a token for each open connection
-	work *sync.WaitGroup
+	log   *complaints
+	count Counter
+	doors *doors.Doors
+	work  *sync.WaitGroup
 
 	refused atomic.Int64 // connections that are being refused
+
+	mu     sync.Mutex // guards visits
+	visits map[net.Conn]*visit
+}
+
+// visit is an open connection.
+type visit struct {
+	conn   net.Conn // with TLS, where it has that
+	guest  *doors.Guest
+	served atomic.Bool // a request has come
 }
 
 // listener keeps to the limits. It does not wrap connections: whoever hijacks
@@ -48,25 +80,32 @@ type listener struct {
 	refusal *tls.Config // for connections that are refused, nil without TLS
 }
 
-// Accept returns the next connection within the limit.
+// Accept returns the next connection within the limits.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case l.left <- struct{}{}:
+		guest, err := l.doors.Enter(c.RemoteAddr())
+		if err == nil {
 			l.work.Add(1)
+			l.mu.Lock()
+			l.visits[c] = &visit{guest: guest}
+			l.mu.Unlock()
 			return c, nil
-		default:
-			l.log.complain("refused a connection", "remote", c.RemoteAddr().String(), "reason", "max_connections")
-			l.work.Go(func() { l.refuse(c) })
 		}
+		key := "http.max_connections"
+		if errors.Is(err, doors.ErrPending) {
+			key = "http.max_pending"
+		}
+		l.count.Note(proto, ErrTooMany)
+		l.log.complain("connection refused", "remote", c.RemoteAddr().String(), "reason", ErrTooMany.Reason(), "err", key)
+		l.work.Go(func() { l.refuse(c, key) })
 	}
 }
 
-func (l *listener) refuse(c net.Conn) {
+func (l *listener) refuse(c net.Conn, key string) {
 	defer c.Close()
 	defer l.refused.Add(-1)
 	if l.refused.Add(1) > maxRefused {
@@ -77,7 +116,7 @@ func (l *listener) refuse(c net.Conn) {
 	if l.refusal != nil {
 		c = tls.Server(c, l.refusal)
 	}
-	_, _ = io.WriteString(c, tooMany)
+	_, _ = io.WriteString(c, refusal(key))
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
@@ -85,11 +124,29 @@ func (l *listener) refuse(c net.Conn) {
 }
 
 // state hears from net/http what becomes of a connection.
-func (l *limits) state(_ net.Conn, s http.ConnState) {
-	if s == http.StateClosed || s == http.StateHijacked {
-		<-l.left
-		l.work.Done()
+func (l *limits) state(c net.Conn, s http.ConnState) {
+	if s != http.StateClosed && s != http.StateHijacked {
+		return
 	}
+	l.mu.Lock()
+	c = socket(c)
+	v := l.visits[c]
+	delete(l.visits, c)
+	l.mu.Unlock()
+	v.guest.Leave()
+	if !v.served.Load() { // health checks connect and close too
+		l.count.Note(proto, ErrNoRequest)
+		l.log.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "reason", ErrNoRequest.Reason())
+	}
+	l.work.Done()
+}
+
+// socket returns the connection that was accepted.
+func socket(c net.Conn) net.Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c
 }
 
 // complaints is a [slog.Handler] for what net/http and the listener complain
@@ -134,21 +191,43 @@ func (c *complaints) WithAttrs([]slog.Attr) slog.Handler { return c }
 // WithGroup implements [slog.Handler]; the logger of net/http has none.
 func (c *complaints) WithGroup(string) slog.Handler { return c }
 
-// connKey is the key of a connection in the context of its requests.
-type connKey struct{}
+// visitKey is the key of a connection in the context of its requests.
+type visitKey struct{}
 
-// withConn puts a connection with TLS into the context of its requests. A plain
-// one can be hijacked.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	if _, ok := c.(*tls.Conn); !ok {
-		return ctx
-	}
-	return context.WithValue(ctx, connKey{}, c)
+// withVisit puts a connection into the context of its requests.
+func (l *limits) withVisit(ctx context.Context, c net.Conn) context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.visits[socket(c)]
+	v.conn = c
+	return context.WithValue(ctx, visitKey{}, v)
+}
+
+func visitOf(r *http.Request) *visit {
+	v, _ := r.Context().Value(visitKey{}).(*visit)
+	return v
 }
 
 // Conn returns the connection on which a request came with TLS, nil where it is
-// not known. Requests of HTTP/2 share it: it is there to be tuned, not used.
+// not known: a plain one can be hijacked. Requests of HTTP/2 share it: it is
+// there to be tuned, not used.
 func Conn(r *http.Request) net.Conn {
-	c, _ := r.Context().Value(connKey{}).(net.Conn)
-	return c
+	if v := visitOf(r); v != nil {
+		if c, ok := v.conn.(*tls.Conn); ok {
+			return c
+		}
+	}
+	return nil
+}
+
+// Watch says that a viewer stays in its request, until done is called: its
+// connection is not pending meanwhile. Its answer may take as long as it takes.
+func Watch(w http.ResponseWriter, r *http.Request) (done func()) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // where there are none, there is none
+	v := visitOf(r)
+	if v == nil {
+		return func() {}
+	}
+	v.guest.Settle()
+	return v.guest.Unsettle
 }

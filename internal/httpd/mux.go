@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"sluice/internal/auth"
 )
@@ -62,6 +63,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	}()
+	// A client that takes nothing would keep its answer for ever.
+	answer := http.NewResponseController(w)
+	_ = answer.SetWriteDeadline(time.Now().Add(answerTimeout)) // where there are none, there is none
 	path := r.URL.EscapedPath()
 	for _, rt := range m.routes {
 		if path != rt.path && (!strings.HasSuffix(rt.path, "/") || !strings.HasPrefix(path, rt.path)) {
@@ -71,7 +75,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			refuse(w, err)
 			return
 		}
-		if rt.scope != auth.Control {
+		if rt.scope == auth.Control {
+			_ = answer.SetWriteDeadline(time.Time{})
+		} else {
 			CORS(w, r)
 		}
 		rt.handler.ServeHTTP(w, r)

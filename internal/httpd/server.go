@@ -12,19 +12,23 @@ import (
 	"time"
 
 	"sluice/internal/auth"
+	"sluice/internal/conf"
+	"sluice/internal/doors"
 	"sluice/internal/session"
 	"sluice/internal/tlsfile"
 )
 
-// Limits of a connection. There is none for writing an answer: a viewer's has
-// no end, and its module finds the stuck ones. But a connection of HTTP/2 as a
-// whole has to take something within writeTimeout: while it does not, none of
-// its answers can be given up.
+// Limits of a connection. An answer has to be taken within answerTimeout, but for
+// a viewer's, which has no end and whose module finds the stuck ones, and for files
+// that whoever has control fetches. A connection of HTTP/2 as a whole has to take
+// something within writeTimeout: while it does not, none of its answers can be
+// given up.
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
 	writeTimeout  = 10 * time.Second
+	answerTimeout = 2 * time.Minute // longer than anybody may wait for a publisher
 	drainTimeout  = 3 * time.Second // for answers that are under way at the end
 	maxHeader     = 32 << 10
 	maxBody       = 1 << 20
@@ -50,21 +54,30 @@ type Server struct {
 }
 
 // Listen binds the ports and returns a server without routes but for those of
-// health. Its ports are freed by [Server.Run].
-func Listen(ctx context.Context, cfg Config, log *slog.Logger) (*Server, error) {
+// health. Its ports are freed by [Server.Run]. Connections that come to no
+// session are counted by count.
+func Listen(ctx context.Context, cfg Config, log *slog.Logger, count Counter) (*Server, error) {
 	token, err := cfg.token()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{mux: NewMux(log, auth.NewGuard(token)), open: token == ""}
-	all := &limits{log: newComplaints(log), left: make(chan struct{}, cfg.MaxConnections), work: &s.work}
+	all := &limits{
+		log:   newComplaints(log),
+		count: count,
+		doors: doors.New(doors.Limits{
+			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: conf.Prefixes(cfg.TrustedProxies),
+		}),
+		work:   &s.work,
+		visits: make(map[net.Conn]*visit),
+	}
 	s.server = &http.Server{
 		Handler:                      s.bounded(),
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true,
-		ConnContext:                  withConn,
+		ConnContext:                  all.withVisit,
 		ConnState:                    all.state,
 		ErrorLog:                     slog.NewLogLogger(all.log, slog.LevelWarn),
 		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: writeTimeout},
@@ -160,6 +173,9 @@ func (s *Server) bounded() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.work.Add(1)
 		defer s.work.Done()
+		if v := visitOf(r); v != nil {
+			v.served.Store(true)
+		}
 		if r.ContentLength != 0 {
 			// On errors the connection is closed, and reading fails by itself.
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))

@@ -14,11 +14,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/auth"
 	"sluice/internal/conf"
 	"sluice/internal/httpd"
+	"sluice/internal/session"
 )
 
 // lines is a log that can be read while it is written.
@@ -44,6 +48,7 @@ type running struct {
 	*httpd.Server
 
 	log  *lines
+	ends *session.List
 	stop func() error // ends it and waits
 }
 
@@ -52,7 +57,8 @@ func start(t *testing.T, cfg httpd.Config, routes func(*httpd.Mux)) running {
 	t.Helper()
 	log := &lines{}
 	cfg.Listen = "127.0.0.1:0"
-	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)))
+	ends := session.NewList(slog.New(slog.DiscardHandler))
+	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)), ends)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +77,7 @@ func start(t *testing.T, cfg httpd.Config, routes func(*httpd.Mux)) running {
 			t.Error(err)
 		}
 	})
-	return running{s, log, stop}
+	return running{s, log, ends, stop}
 }
 
 // talk sends raw bytes and returns the answer, with its body read.
@@ -135,7 +141,7 @@ func TestAPortInUseNamesTheKey(t *testing.T) {
 	s := start(t, httpd.DefaultConfig(), nil)
 	cfg := httpd.DefaultConfig()
 	cfg.Listen = s.Addr()
-	_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler)))
 	if !errors.Is(err, httpd.ErrListen) || !strings.HasPrefix(err.Error(), "http.listen: ") || !strings.Contains(err.Error(), s.Addr()) {
 		t.Errorf("the error is %v", err)
 	}
@@ -209,6 +215,105 @@ func TestAConnectionBeyondTheLimitIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressMayHaveSoManyConnectionsThatWatchNothing(t *testing.T) {
+	t.Parallel()
+	cfg := httpd.DefaultConfig()
+	cfg.MaxPending, cfg.TrustedProxies = 2, nil
+	taken := make(chan struct{})
+	s := start(t, cfg, func(m *httpd.Mux) {
+		m.Handle(auth.Play, "/take", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			taken <- struct{}{}
+		}))
+	})
+	from := func(ip string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		c, err := d.Dial("tcp", s.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	for range 5 { // viewers, who do not count
+		fmt.Fprint(from("127.0.0.2"), "GET /take HTTP/1.1\r\nHost: x\r\n\r\n")
+		<-taken
+	}
+	idle := from("127.0.0.2")
+	fmt.Fprint(idle, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if r, _ := answer(t, idle); r.StatusCode != http.StatusOK {
+		t.Errorf("the first connection is answered %d", r.StatusCode)
+	}
+	silent := from("127.0.0.2")
+	r, body := answer(t, from("127.0.0.2"))
+	if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "http.max_pending") {
+		t.Errorf("the third connection is answered %d %s", r.StatusCode, body)
+	}
+	other := from("127.0.0.3")
+	fmt.Fprint(other, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if r, _ := answer(t, other); r.StatusCode != http.StatusOK {
+		t.Errorf("another address is answered %d", r.StatusCode)
+	}
+	silent.Close()
+	idle.Close()
+	other.Close()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[session.End]int64{
+		{Proto: "http", Reason: "too_many_connections"}: 1, {Proto: "http", Reason: "no_request"}: 1,
+	}
+	if d := cmp.Diff(want, s.ends.Ends()); d != "" {
+		t.Errorf("counted (-want +got):\n%s", d)
+	}
+}
+
+func TestAClientThatTakesNoAnswerIsClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := httpd.NewMux(slog.New(slog.DiscardHandler), auth.NewGuard(""))
+		failed := make(chan error, 1)
+		m.Handle(auth.Public, "/large", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, err := w.Write(make([]byte, 1<<20))
+			failed <- err
+		}))
+		server, client := net.Pipe()
+		defer client.Close()
+		s := &http.Server{Handler: m}
+		defer func() { _ = s.Close() }() // its connection is cut by then
+		go func() { _ = s.Serve(&oneConn{conn: server, closed: make(chan struct{})}) }()
+		start := time.Now()
+		fmt.Fprint(client, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) > 2*time.Minute {
+			t.Errorf("writing ends with %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+// oneConn is a listener with one connection.
+type oneConn struct {
+	conn   net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestAHijackedConnectionIsTheSocketItselfAndDoesNotCount(t *testing.T) {
 	t.Parallel()
@@ -313,7 +418,7 @@ func TestAServerThatNeverRanFreesItsPort(t *testing.T) {
 	t.Parallel()
 	cfg := httpd.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +470,7 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+		_, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler)))
 		if err == nil || !strings.HasPrefix(err.Error(), "http.token_file: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q gives %v", content, err)
 		}
@@ -384,7 +489,7 @@ func TestTheTokenMayStandInAFile(t *testing.T) {
 		t.Error("the server says that it has no token")
 	}
 	cfg.TokenFile += ".missing"
-	if _, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler))); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file gives %v", err)
 	}
 }

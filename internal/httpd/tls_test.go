@@ -89,7 +89,7 @@ func TestASecurePortInUseNamesTheKeyAndFreesThePlainOne(t *testing.T) {
 	}
 	free.Close()
 	cfg.Listen, cfg.TLS.Listen = free.Addr().String(), s.AddrTLS()
-	_, err = httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	_, err = httpd.Listen(t.Context(), cfg, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler)))
 	if !errors.Is(err, httpd.ErrListenTLS) || !strings.HasPrefix(err.Error(), "http.tls.listen: ") || !strings.Contains(err.Error(), s.AddrTLS()) {
 		t.Errorf("the error is %v", err)
 	}
@@ -111,7 +111,7 @@ func TestFilesThatCannotBeLoadedNameTheirKey(t *testing.T) {
 	} {
 		bad := cfg
 		change(&bad.TLS)
-		_, err := httpd.Listen(t.Context(), bad, slog.New(slog.DiscardHandler))
+		_, err := httpd.Listen(t.Context(), bad, slog.New(slog.DiscardHandler), session.NewList(slog.New(slog.DiscardHandler)))
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("the error is %v, want %q", err, want)
 		}

@@ -27,6 +27,7 @@ func (m *Module) stay(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 	if c := httpd.Conn(r); c != nil {
 		m.sweeper.Tune(c)
 	}
+	defer httpd.Watch(w, r)()
 	b := newBody(w)
 	v := fanout.NewViewer(b, rend.Log())
 	v.First, v.Begin = first, pos

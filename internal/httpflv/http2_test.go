@@ -68,7 +68,7 @@ func newSecureServer(t *testing.T, change ...func(*httpflv.Config)) *secureServe
 	cfg.Listen, cfg.TLS = "127.0.0.1:0", httpd.TLSConfig{Listen: "127.0.0.1:0", Cert: cert, Key: key}
 	s := &secureServer{trust: trust, log: &lines{}}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
-	port, err := httpd.Listen(t.Context(), cfg, log)
+	port, err := httpd.Listen(t.Context(), cfg, log, session.NewList(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

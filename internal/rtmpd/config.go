@@ -13,13 +13,14 @@ import (
 
 // Config is the section "rtmp" of the configuration.
 type Config struct {
-	Listen           string        `yaml:"listen" doc:"Address to listen on: host:port, or :port for all addresses."`
-	HandshakeTimeout conf.Duration `yaml:"handshake_timeout" doc:"How long a client may take for the handshake, and from there until it publishes."`
-	PublishTimeout   conf.Duration `yaml:"publish_timeout" doc:"How long a publisher may take until its first audio or video."`
-	IdleTimeout      conf.Duration `yaml:"idle_timeout" doc:"A publisher that sends no audio or video for this long is closed. One that is silent for 5s gives way to another that wants its path."`
-	ReconnectWindow  conf.Duration `yaml:"reconnect_window" doc:"How long viewers and recordings are held for a publisher whose connection was lost or has fallen silent, at most 10m; 0s ends them at once."`
-	MaxConnections   int           `yaml:"max_connections" doc:"How many connections may be open."`
-	MaxPending       int           `yaml:"max_pending" doc:"How many connections of one address may be open without publishing; this machine itself is not bound."`
+	Listen           string         `yaml:"listen" doc:"Address to listen on: host:port, or :port for all addresses."`
+	HandshakeTimeout conf.Duration  `yaml:"handshake_timeout" doc:"How long a client may take for the handshake, and from there until it publishes."`
+	PublishTimeout   conf.Duration  `yaml:"publish_timeout" doc:"How long a publisher may take until its first audio or video."`
+	IdleTimeout      conf.Duration  `yaml:"idle_timeout" doc:"A publisher that sends no audio or video for this long is closed. One that is silent for 5s gives way to another that wants its path."`
+	ReconnectWindow  conf.Duration  `yaml:"reconnect_window" doc:"How long viewers and recordings are held for a publisher whose connection was lost or has fallen silent, at most 10m; 0s ends them at once."`
+	MaxConnections   int            `yaml:"max_connections" doc:"How many connections may be open."`
+	MaxPending       int            `yaml:"max_pending" doc:"How many connections of one address may be open without publishing; trusted proxies are not bound."`
+	TrustedProxies   []conf.Network `yaml:"trusted_proxies" doc:"Addresses or networks of proxies through which many clients come: max_pending does not hold for them. By default it is this machine."`
 }
 
 // DefaultConfig returns the section's defaults.
@@ -32,6 +33,7 @@ func DefaultConfig() Config {
 		ReconnectWindow:  conf.Duration(10 * time.Second),
 		MaxConnections:   4096,
 		MaxPending:       20,
+		TrustedProxies:   conf.ThisMachine(),
 	}
 }
 

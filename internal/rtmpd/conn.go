@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/internal/doors"
 	"sluice/internal/module"
 	"sluice/internal/session"
 	"sluice/internal/stream"
@@ -33,7 +34,7 @@ const (
 type conn struct {
 	*Server
 	net.Conn
-	guest  *guest
+	guest  *doors.Guest
 	remote string
 	rtmp   *rtmp.ServerConn
 
@@ -61,16 +62,20 @@ type phase struct {
 func (s *Server) serve(ctx context.Context, nc net.Conn) {
 	c := &conn{Server: s, Conn: nc, remote: nc.RemoteAddr().String(), opened: time.Now()}
 	defer nc.Close()
-	guest, err := s.doors.enter(nc.RemoteAddr())
+	guest, err := s.enter(nc.RemoteAddr())
 	if err != nil {
+		s.deps.Sessions.Note("rtmp", err)
 		s.log.complain(ctx, slog.LevelWarn, "connection refused", "remote", c.remote, "reason", session.Label(err), "err", err)
 		return
 	}
 	c.guest = guest
-	defer guest.leave()
+	defer guest.Leave()
 	defer context.AfterFunc(ctx, func() { c.stop(session.ErrShutdown) })()
 
 	err = c.protect(ctx)
+	if c.ended == nil {
+		s.deps.Sessions.Note("rtmp", err)
+	}
 	c.report(ctx, err)
 	if c.told {
 		c.linger()

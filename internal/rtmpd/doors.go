@@ -2,96 +2,26 @@ package rtmpd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"sluice/internal/doors"
 )
 
-// doors bounds the connections: in all, and for each address those that do not
-// publish yet. It is safe for concurrent use.
-type doors struct {
-	most, mostPending int
-
-	mu      sync.Mutex // guards all below
-	open    int
-	pending map[netip.Prefix]int
-}
-
-func newDoors(most, mostPending int) *doors {
-	return &doors{most: most, mostPending: mostPending, pending: make(map[netip.Prefix]int)}
-}
-
-// guest is one connection within its limits.
-type guest struct {
-	doors   *doors
-	from    netip.Prefix // zero where nothing bounds it
-	settled sync.Once
-}
-
-// enter lets a connection in, or says why not.
-func (d *doors) enter(remote net.Addr) (*guest, error) {
-	g := &guest{doors: d, from: origin(remote)}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.open >= d.most {
-		return nil, fmt.Errorf("%w: rtmp.max_connections is %d", ErrTooMany, d.most)
+// enter lets a connection in, or says which limit it would break.
+func (s *Server) enter(remote net.Addr) (*doors.Guest, error) {
+	guest, err := s.doors.Enter(remote)
+	switch {
+	case errors.Is(err, doors.ErrFull):
+		return nil, fmt.Errorf("%w: rtmp.max_connections is %d", ErrTooMany, s.cfg.MaxConnections)
+	case err != nil:
+		return nil, fmt.Errorf("%w of this address that do not publish: rtmp.max_pending is %d", ErrTooMany, s.cfg.MaxPending)
 	}
-	if g.from.IsValid() {
-		if d.pending[g.from] >= d.mostPending {
-			return nil, fmt.Errorf("%w of this address that do not publish: rtmp.max_pending is %d", ErrTooMany, d.mostPending)
-		}
-		d.pending[g.from]++
-	}
-	d.open++
-	return g, nil
-}
-
-// settle says that the connection publishes.
-func (g *guest) settle() {
-	g.settled.Do(func() {
-		d := g.doors
-		if !g.from.IsValid() {
-			return
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.pending[g.from]--; d.pending[g.from] == 0 {
-			delete(d.pending, g.from)
-		}
-	})
-}
-
-// leave says that the connection is closed.
-func (g *guest) leave() {
-	g.settle()
-	g.doors.mu.Lock()
-	defer g.doors.mu.Unlock()
-	g.doors.open--
-}
-
-// origin returns whom an address belongs to: with IPv6 that is a whole network
-// of 64 bits. What is bound by nothing has none.
-func origin(remote net.Addr) netip.Prefix {
-	at, err := netip.ParseAddrPort(remote.String())
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip := at.Addr().Unmap().WithZone("")
-	if ip.IsLoopback() {
-		return netip.Prefix{}
-	}
-	size := ip.BitLen()
-	if ip.Is6() {
-		size = 64
-	}
-	p, err := ip.Prefix(size)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	return guest, nil
 }
 
 // complaintsPerSecond is how many lines about refused connections are written

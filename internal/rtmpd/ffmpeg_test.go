@@ -137,7 +137,7 @@ func TestFFmpegShowsWhyItWasRefused(t *testing.T) {
 		if err == nil || !strings.Contains(log, "Server error: ") || !strings.Contains(log, want) {
 			t.Errorf("%s: %v\n%s", url, err, log)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took := time.Since(start); took > 30*time.Second { // it would go on for ever
 			t.Errorf("%s: refused after %v", url, took)
 		}
 	}

@@ -270,6 +270,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 		if refused("192.0.2.1:50000") {
 			t.Error("a connection was refused although all others are closed")
 		}
+		ends := h.deps.Sessions.Ends()
+		full, late := ends[session.End{Proto: "rtmp", Reason: "too_many_connections"}], ends[session.End{Proto: "rtmp", Reason: "handshake_timeout"}]
+		if full != 5 || late != 12 {
+			t.Errorf("counted %v", ends)
+		}
 	})
 }
 

@@ -41,7 +41,7 @@ func (c *conn) publish(ctx context.Context, name string) error {
 	c.sess = c.deps.Sessions.Open(session.Info{
 		Role: session.Publisher, Proto: "rtmp", Stream: path, Remote: c.remote,
 	}, c.stop)
-	c.guest.settle()
+	c.guest.Settle()
 	c.enter(phase{c.cfg.PublishTimeout.D(), ErrNoMedia})
 	return c.rtmp.Accept()
 }

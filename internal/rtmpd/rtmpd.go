@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"sluice/internal/conf"
+	"sluice/internal/doors"
 	"sluice/internal/module"
 	"sluice/internal/session"
 )
@@ -41,7 +43,7 @@ type Server struct {
 	deps    module.Deps
 	ln      net.Listener
 	started time.Time
-	doors   *doors
+	doors   *doors.Doors
 	log     *complaints
 }
 
@@ -74,8 +76,10 @@ func New(cfg Config, d module.Deps, ln net.Listener) *Server {
 		deps:    d,
 		ln:      ln,
 		started: time.Now(),
-		doors:   newDoors(cfg.MaxConnections, cfg.MaxPending),
-		log:     newComplaints(d.Log),
+		doors: doors.New(doors.Limits{
+			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: conf.Prefixes(cfg.TrustedProxies),
+		}),
+		log: newComplaints(d.Log),
 	}
 }
 

@@ -81,14 +81,23 @@ type List struct {
 	log  *slog.Logger
 	last atomic.Uint64
 
-	mu   sync.Mutex // guards open
+	mu   sync.Mutex // guards all below
 	open map[string]*Session
+	ends map[End]int64
+}
+
+// End is how something ended, to be counted: a session, or a connection that
+// never came to one, which has no role.
+type End struct {
+	Role   Role
+	Proto  string
+	Reason string // a label
 }
 
 // NewList returns an empty list that writes one line to log when a session
 // begins and one when it ends.
 func NewList(log *slog.Logger) *List {
-	return &List{log: log, open: make(map[string]*Session)}
+	return &List{log: log, open: make(map[string]*Session), ends: make(map[End]int64)}
 }
 
 // Session is one publisher, viewer or recording from begin to end. It is safe
@@ -134,6 +143,7 @@ func (s *Session) End(reason error) {
 	}
 	s.list.mu.Lock()
 	delete(s.list.open, s.info.ID)
+	s.list.ends[End{s.info.Role, s.info.Proto, Label(reason)}]++
 	s.list.mu.Unlock()
 	attrs := []any{
 		"role", s.info.Role, "proto", s.info.Proto, "stream", s.info.Stream,
@@ -144,6 +154,21 @@ func (s *Session) End(reason error) {
 		attrs = append(attrs, "err", reason)
 	}
 	s.list.log.Info("session ended", attrs...)
+}
+
+// Note counts a connection that ended, or was refused, before it came to a
+// session. Its log line is its owner's.
+func (l *List) Note(proto string, reason error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ends[End{Proto: proto, Reason: Label(reason)}]++
+}
+
+// Ends returns how often what has ended since the start, and why.
+func (l *List) Ends() map[End]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.ends)
 }
 
 // Kick ends the session with that id, for that reason.

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"sluice/internal/session"
@@ -187,5 +188,30 @@ func TestTheListIsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 	if n := len(list.All()); n != 0 {
 		t.Errorf("%d sessions are left", n)
+	}
+}
+
+func TestEndsAreCountedByReason(t *testing.T) {
+	t.Parallel()
+	l := session.NewList(slog.New(slog.DiscardHandler))
+	for range 2 {
+		s := l.Open(session.Info{Role: session.Viewer, Proto: "http-flv"}, nil)
+		s.End(fmt.Errorf("reading: %w", session.ErrPeerGone))
+		s.End(session.ErrKicked) // too late
+	}
+	l.Open(session.Info{Role: session.Publisher, Proto: "rtmp"}, nil).End(nil)
+	l.Note("rtmp", session.ErrInternal)
+	want := map[session.End]int64{
+		{Role: session.Viewer, Proto: "http-flv", Reason: "peer_gone"}: 2,
+		{Role: session.Publisher, Proto: "rtmp", Reason: "done"}:       1,
+		{Proto: "rtmp", Reason: "internal_error"}:                      1,
+	}
+	got := l.Ends()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("counted (-want +got):\n%s", d)
+	}
+	clear(got)
+	if len(l.Ends()) != len(want) {
+		t.Error("the counters are the caller's")
 	}
 }
