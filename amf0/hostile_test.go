@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/amf0"
+	"sluice/internal/memtest"
 )
 
 // cost returns the least time that f takes in a few runs, and the bytes that
@@ -229,6 +230,36 @@ func TestAMF3NamesMustFitIntoAMF0(t *testing.T) {
 	}
 }
 
+// FuzzAMF3 decodes AMF3 values, each within its AMF0 wrapper.
+func FuzzAMF3(f *testing.F) {
+	for _, tc := range avmValues {
+		if wire := bytesOf(f, tc.wire); wire[0] == 0x11 {
+			f.Add(wire[1:])
+		}
+	}
+	f.Add(bytes.Repeat([]byte{0x0a, 0x0b, 1, 1}, 4000))
+	f.Add(append([]byte{9, 0x81, 0x80, 1, 1}, bytes.Repeat([]byte{4, 1}, 8000)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		b = append([]byte{0x11}, b...)
+		memtest.Bound(t, len(b), func() { _, _, _ = amf0.Decode(b) })
+		v, n, err := amf0.Decode(b)
+		if err != nil {
+			return
+		}
+		if n > len(b) {
+			t.Fatalf("%d of %d bytes", n, len(b))
+		}
+		wire, err := amf0.Append(nil, v)
+		if err != nil {
+			t.Fatalf("what was decoded does not encode: %v", err)
+		}
+		again, _, err := amf0.Decode(wire)
+		if d := cmp.Diff(v, again, nans()); d != "" || err != nil {
+			t.Fatalf("as AMF0 it is another value: %v\n%s", err, d)
+		}
+	})
+}
+
 func FuzzAMF0(f *testing.F) {
 	for _, tc := range values {
 		f.Add(bytesOf(f, tc.wire))
@@ -241,16 +272,7 @@ func FuzzAMF0(f *testing.F) {
 	f.Add(append([]byte{0x03}, bytes.Repeat([]byte{0, 0, 5}, 1024)...))
 	f.Add(bytes.Repeat([]byte{0x03, 0, 0, 9}, 4000))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		limit := 4*uint64(len(b)) + 64<<10
-		size := limit + 1
-		for range 5 { // the fuzzing engine allocates beside it now and then
-			if size > limit {
-				_, size = once(func() { _, _ = amf0.DecodeAll(b) })
-			}
-		}
-		if size > limit {
-			t.Fatalf("%d bytes of input cost %d bytes", len(b), size)
-		}
+		memtest.Bound(t, len(b), func() { _, _ = amf0.DecodeAll(b) })
 		vs, err := amf0.DecodeAll(b) // what precedes an error counts too
 		if errors.Is(err, amf0.ErrLimit) {
 			return // the budget of what precedes it alone would be less

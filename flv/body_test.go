@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/media"
 )
 
@@ -277,6 +278,29 @@ func FuzzParseBody(f *testing.F) {
 		}
 		info := flv.DescribeTrack(media.Track{Kind: p.Kind, Codec: p.Codec, Config: &p, First: &p})
 		if info.Width < 0 || info.Height < 0 || info.SampleRate < 0 || info.Channels < 0 {
+			t.Fatalf("described as %+v", info)
+		}
+	})
+}
+
+// FuzzConfig lets the readers of configurations, SPS and AudioSpecificConfig among
+// them, describe whatever a publisher calls one.
+func FuzzConfig(f *testing.F) {
+	for _, name := range []string{"h264_aac.flv", "hevc_aac_enhanced.flv", "hevc_hdr10_colorinfo.flv"} {
+		_, tags := mustRead(f, fixture(f, name))
+		for _, tag := range tags[:5] {
+			if p := flv.ParseBody(tag.Type, tag.Body); p.Type == media.Config {
+				f.Add(uint8(p.Kind), uint8(p.Codec), p.Bytes())
+			}
+		}
+	}
+	f.Add(uint8(media.Audio), uint8(media.AAC), unhex(f, "2b92 0810"))
+	f.Fuzz(func(t *testing.T, kind, codec uint8, config []byte) {
+		p := media.Packet{Kind: media.Kind(kind), Codec: media.Codec(codec), Type: media.Config, Body: config}
+		track := media.Track{Kind: p.Kind, Codec: p.Codec, Config: &p}
+		memtest.Bound(t, len(config), func() { flv.DescribeTrack(track) })
+		info := flv.DescribeTrack(track)
+		if info.Width < 0 || info.Height < 0 || info.SampleRate < 0 || info.Channels < 0 || len(info.Codecs) > 64 {
 			t.Fatalf("described as %+v", info)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/media"
 )
 
@@ -226,11 +227,8 @@ func FuzzMetadata(f *testing.F) {
 	f.Add(unhex(f, "02 000a 6f6e4d65746144617461 08 00000001 0005 7769647468 00 7ff8000000000000"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p := flv.ParseScript(body)
-		var out []byte
-		const perOutput = 256 << 10
-		if n := allocated(func() { out = flv.LiveMetadata(&p, bothTracks) }); n > perOutput+uint64(100*len(body)) {
-			t.Fatalf("%d bytes of memory for %d of input", n, len(body))
-		}
+		out := flv.LiveMetadata(&p, bothTracks)
+		memtest.Bound(t, len(body)+len(out), func() { flv.LiveMetadata(&p, bothTracks) })
 		props := properties(t, out)
 		if len(out) > 64*(64+512+8)+256 {
 			t.Fatalf("%d bytes", len(out))

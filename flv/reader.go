@@ -9,7 +9,7 @@ import (
 
 // bodyStep is the largest body that is allocated at once on the word of its
 // header. A longer one grows as its bytes arrive.
-const bodyStep = 64 << 10
+const bodyStep = 16 << 10
 
 // Reader reads tags from a file or a live response. It forgives what players
 // forgive: any PreviousTagSize, any stream id, a longer file header. It is not

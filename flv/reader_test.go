@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/media"
 )
 
@@ -265,10 +266,18 @@ func FuzzReader(f *testing.F) {
 			tags []flv.Tag
 			err  error
 		)
-		const perReader = 256 << 10
-		if n := allocated(func() { h, tags, err = readAll(bytes.NewReader(b)) }); n > perReader+uint64(40*len(b)) {
-			t.Fatalf("%d bytes of memory for %d of input", n, len(b))
-		}
+		memtest.Bound(t, len(b), func() {
+			r := flv.NewReader(bytes.NewReader(b))
+			if _, err := r.Header(); err != nil {
+				return
+			}
+			for {
+				if _, err := r.Next(); err != nil {
+					return
+				}
+			}
+		})
+		h, tags, err = readAll(bytes.NewReader(b))
 		size := 0
 		for _, tag := range tags {
 			size += len(tag.Body)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"sluice/internal/memtest"
 	"sluice/rtmp"
 )
 
@@ -85,7 +86,7 @@ func FuzzChunkReader(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		worth(t, len(b), func() {
+		memtest.Bound(t, len(b), func() {
 			r := rtmp.NewReader(bufio.NewReaderSize(bytes.NewReader(b), 4<<10))
 			for {
 				if _, err := r.Next(); err != nil {
@@ -103,23 +104,6 @@ func FuzzChunkReader(f *testing.F) {
 		}
 		roundTrip(t, ms)
 	})
-}
-
-// worth fails when f, which parses n bytes, allocates more than four times as
-// many and 64 KiB. What the fuzzing engine allocates beside it now and then does
-// not count: the least of some runs does.
-func worth(t *testing.T, n int, f func()) {
-	t.Helper()
-	limit := 4*uint64(n) + 64<<10
-	size := allocated(f)
-	for range 5 {
-		if size > limit {
-			size = min(size, allocated(f))
-		}
-	}
-	if size > limit {
-		t.Fatalf("%d bytes of input cost %d bytes", n, size)
-	}
 }
 
 // roundTrip writes messages and reads them again. A message that changes the
@@ -146,7 +130,7 @@ func FuzzAggregate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, timestamp uint32, b []byte) {
 		m := aggregate(b)
 		m.Timestamp = timestamp
-		worth(t, len(b), func() { _, _ = rtmp.ParseAggregate(m) })
+		memtest.Bound(t, len(b), func() { _, _ = rtmp.ParseAggregate(m) })
 		ms, _ := rtmp.ParseAggregate(m) // what precedes an error counts too
 		if len(ms) == 0 {
 			return
@@ -173,7 +157,7 @@ func FuzzServerHandshake(f *testing.F) {
 	}
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		worth(t, len(b), func() {
+		memtest.Bound(t, len(b), func() {
 			_ = rtmp.ServerHandshake(bufio.NewReader(bytes.NewReader(b)), io.Discard, 0, noise(1))
 		})
 		var w writes

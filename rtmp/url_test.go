@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/memtest"
 	"sluice/rtmp"
 )
 
@@ -156,6 +157,7 @@ func FuzzLocate(f *testing.F) {
 	f.Add("", "live/_definst_", "mp4:cam1.mp4")
 	f.Add("?", "?&&", "//../%2e%2e?=")
 	f.Fuzz(func(t *testing.T, tcURL, app, name string) {
+		memtest.Bound(t, len(tcURL)+len(app)+len(name), func() { _, _ = rtmp.Locate(tcURL, app, name) })
 		loc, err := rtmp.Locate(tcURL, app, name)
 		if err != nil {
 			if !errors.Is(err, rtmp.ErrName) {
@@ -179,6 +181,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Add("rtmp://host/live/test?token=x")
 	f.Add("rtmp://[::1]:1935/live")
 	f.Fuzz(func(t *testing.T, s string) {
+		memtest.Bound(t, len(s), func() { _, _ = rtmp.ParseURL(s) })
 		u, err := rtmp.ParseURL(s)
 		if err != nil {
 			return

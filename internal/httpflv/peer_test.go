@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"sluice/internal/memtest"
 )
 
 func masked(f ws.Frame) []byte { return ws.MustCompileFrame(ws.MaskFrame(f)) }
@@ -70,6 +72,8 @@ func FuzzPeer(f *testing.F) {
 	f.Add(masked(ws.NewCloseFrame(ws.NewCloseFrameBody(1000, "bye"))))
 	f.Add([]byte{0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		b = b[:min(len(b), 4<<10)] // what a viewer hands over at once
+		memtest.Bound(t, len(b), func() { _, _ = (&peer{}).Input(b) })
 		whole, pieces := &peer{}, &peer{}
 		want, wantErr := whole.Input(b)
 		var got []byte

@@ -1,6 +1,7 @@
 package httpflv
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,10 +31,6 @@ func (c Config) parseAsk(r *http.Request) (ask, error) {
 	if len(r.URL.RawQuery) > maxQuery {
 		return a, badQuery("the query is longer than %d bytes", maxQuery)
 	}
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return a, badQuery("the query cannot be read: a '%%' needs two hexadecimal digits, and ';' separates nothing")
-	}
 	for _, p := range []struct {
 		name, values string
 		read         func(v string) bool
@@ -46,8 +43,12 @@ func (c Config) parseAsk(r *http.Request) (ask, error) {
 		{"audio", "on or off", func(v string) bool { a.spec.NoAudio = v == "off"; return v == "on" || v == "off" }},
 		{"video", "on or off", func(v string) bool { a.spec.NoVideo = v == "off"; return v == "on" || v == "off" }},
 	} {
-		if vs, ok := q[p.name]; ok && !p.read(vs[len(vs)-1]) {
-			return a, badQuery("%s=%.40q: expected %s", p.name, vs[len(vs)-1], p.values)
+		v, ok, err := lastOf(r.URL.RawQuery, p.name)
+		if err != nil {
+			return a, badQuery("the query cannot be read: a '%%' needs two hexadecimal digits, and ';' separates nothing")
+		}
+		if ok && !p.read(v) {
+			return a, badQuery("%s=%.40q: expected %s", p.name, v, p.values)
 		}
 	}
 	if a.spec.Profile == rendition.Raw {
@@ -56,6 +57,27 @@ func (c Config) parseAsk(r *http.Request) (ask, error) {
 		return a, badQuery("track=all: players in browsers take one track of each kind; profile=raw has all")
 	}
 	return a, nil
+}
+
+// lastOf returns the last value of a name in a query, as [url.ParseQuery] would,
+// which makes a map of many times the query's size.
+func lastOf(query, name string) (value string, ok bool, err error) {
+	for pair := range strings.SplitSeq(query, "&") {
+		if strings.Contains(pair, ";") {
+			return "", false, errors.New("semicolon in a query")
+		}
+		k, v, _ := strings.Cut(pair, "=")
+		if k, err = url.QueryUnescape(k); err != nil {
+			return "", false, err
+		}
+		if v, err = url.QueryUnescape(v); err != nil {
+			return "", false, err
+		}
+		if k == name {
+			value, ok = v, true
+		}
+	}
+	return value, ok, nil
 }
 
 func (a *ask) readWait(v string) bool {

@@ -107,8 +107,9 @@ func newPeer(early []byte) fanout.Peer {
 func (p *peer) Input(b []byte) (reply []byte, err error) {
 	p.heard = time.Now()
 	p.buf = append(p.buf, b...)
+	var r bytes.Reader
 	for {
-		n, out, err := p.frame(p.buf)
+		n, out, err := frame(p.buf, &r)
 		reply = append(reply, out...)
 		if err != nil || n == 0 {
 			return reply, err
@@ -120,10 +121,10 @@ func (p *peer) Input(b []byte) (reply []byte, err error) {
 	}
 }
 
-// frame reads the frame at the start of b and returns its length, 0 while it
-// is not whole.
-func (p *peer) frame(b []byte) (n int, reply []byte, err error) {
-	r := bytes.NewReader(b)
+// frame reads the frame at the start of b, through r, and returns its length, 0
+// while it is not whole.
+func frame(b []byte, r *bytes.Reader) (n int, reply []byte, err error) {
+	r.Reset(b)
 	h, err := ws.ReadHeader(r)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/memtest"
 	"sluice/internal/stream"
 )
 
@@ -142,6 +143,7 @@ func FuzzParsePath(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, escaped string) {
+		memtest.Bound(t, len(escaped), func() { _, _ = stream.ParsePath(escaped) })
 		got, err := stream.ParsePath(escaped)
 		if err != nil {
 			if !errors.Is(err, stream.ErrPath) || got != "" {

@@ -1,0 +1,41 @@
+// Package memtest holds parsers to the memory that their input is worth.
+package memtest
+
+import (
+	"runtime"
+	"testing"
+)
+
+// What a parser may allocate for n bytes of input: PerByte·n + Fixed.
+const (
+	PerByte = 4
+	Fixed   = 64 << 10
+)
+
+// tries is how often a function is measured that seems to allocate too much:
+// the fuzzing engine allocates beside it now and then.
+const tries = 5
+
+// Bound fails the test when f, which parses n bytes, allocates more than they are
+// worth. It calls f once if all is well.
+func Bound(tb testing.TB, n int, f func()) {
+	tb.Helper()
+	limit := PerByte*uint64(n) + Fixed
+	size := Allocated(f)
+	for i := 1; i < tries && size > limit; i++ {
+		size = min(size, Allocated(f))
+	}
+	if size > limit {
+		tb.Fatalf("%d bytes of input cost %d bytes of memory", n, size)
+	}
+}
+
+// Allocated returns how many bytes f takes from the heap. Tests that run beside it
+// count too.
+func Allocated(f func()) uint64 {
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	f()
+	runtime.ReadMemStats(&is)
+	return is.TotalAlloc - was.TotalAlloc
+}
