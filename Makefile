@@ -21,8 +21,9 @@ test: deps tools web peers lint ## install what the tests lack, then the linters
 	npm --prefix web test
 	CGO_ENABLED=1 $(BIN)/gotestsum --format pkgname -- -race -timeout 10m ./...
 
-lint: tools web ## the linters
+lint: tools web ## the linters, and a build for other systems
 	$(BIN)/golangci-lint run ./...
+	@for p in linux/arm64 darwin/arm64 windows/amd64; do GOOS=$${p%/*} GOARCH=$${p#*/} go build ./... || exit 1; done
 	npm --prefix web run check
 
 e2e: deps web peers ## the tests with the real binary and real peers
