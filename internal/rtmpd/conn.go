@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sluice/internal/doors"
+	"sluice/internal/mend"
 	"sluice/internal/module"
 	"sluice/internal/session"
 	"sluice/internal/stream"
@@ -43,6 +44,7 @@ type conn struct {
 	pub     *stream.Publisher
 	sess    *session.Session
 	ended   error          // why the last publish ended, nil before
+	mender  *mend.Mender   // of the publisher's packets
 	packets []media.Packet // of the newest message, the room being used again
 	told    bool           // the client was told why the connection ends
 

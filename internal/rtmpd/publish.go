@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/mend"
 	"sluice/internal/session"
 	"sluice/internal/stream"
 	"sluice/media"
@@ -38,6 +39,7 @@ func (c *conn) publish(ctx context.Context, name string) error {
 		return c.refuse(rtmp.CodePublishBadName, err)
 	}
 	c.pub = pub
+	c.mender = mend.New(func(e mend.Event) { c.noticeMended(ctx, path, e) })
 	c.sess = c.deps.Sessions.Open(session.Info{
 		Role: session.Publisher, Proto: "rtmp", Stream: path, Remote: c.remote,
 	}, c.stop)
@@ -57,6 +59,23 @@ func (c *conn) notice(ctx context.Context, path string, e stream.Event) {
 	}
 }
 
+// noticeMended logs what a publisher gets wrong.
+func (c *conn) noticeMended(ctx context.Context, path string, e mend.Event) {
+	log := c.deps.Log.With("stream", path, "remote", c.remote)
+	switch e {
+	case mend.Derived:
+		log.InfoContext(ctx, "the publisher sends no decoder configuration: it is made of what its frames say")
+	case mend.StartCodes:
+		log.InfoContext(ctx, "the publisher sends start codes in place of lengths: they are replaced")
+	case mend.Broken:
+		log.WarnContext(ctx, "frames are left out: the publisher sends start codes, and nothing can be made of what is behind them")
+	case mend.Unmarked:
+		log.WarnContext(ctx, "the publisher does not mark its key frames: they are looked for")
+	case mend.Mismarked:
+		log.WarnContext(ctx, "the publisher marks frames as key frames that are none: they are taken for others")
+	}
+}
+
 // take hands a message to the stream.
 func (c *conn) take(m rtmp.Message) error {
 	c.packets = flv.AppendPackets(c.packets[:0], m.Type, m.Body)
@@ -64,10 +83,12 @@ func (c *conn) take(m rtmp.Message) error {
 	if c.packets[0].Kind != media.Data {
 		c.enter(phase{c.cfg.IdleTimeout.D(), ErrIdle})
 	}
-	for i := range c.packets {
-		c.packets[i].DTS = time.Duration(m.Timestamp) * time.Millisecond
-		if err := c.pub.Write(c.packets[i]); err != nil {
-			return err
+	for _, pkt := range c.packets {
+		pkt.DTS = time.Duration(m.Timestamp) * time.Millisecond
+		for _, mended := range c.mender.Mend(pkt) {
+			if err := c.pub.Write(mended); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
