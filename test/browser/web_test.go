@@ -1,0 +1,96 @@
+package browser_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"sluice/test/harness"
+)
+
+// publishFile has the server's own publisher send a file over and over.
+func publishFile(t *testing.T, server *harness.Server, file, path string) *harness.Process {
+	t.Helper()
+	p := harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), server.Push(path))
+	p.WaitLine(t, "publishing")
+	return p
+}
+
+// ears lets the page hear what the player plays: the loudest sample so far.
+const ears = `
+video.muted = false;
+window.loudest = 0;
+{
+  const audio = new AudioContext();
+  const analyser = audio.createAnalyser();
+  audio.createMediaElementSource(video).connect(analyser).connect(audio.destination);
+  const samples = new Float32Array(analyser.fftSize);
+  setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    loudest = Math.max(loudest, ...samples.map(Math.abs));
+  }, 50);
+}`
+
+// hears lets a browser play sound without a click.
+func hears() chromedp.ExecAllocatorOption {
+	return chromedp.Flag("autoplay-policy", "no-user-gesture-required")
+}
+
+// This is the browser's part of cases 104, 105 and 129.
+func TestMpegtsPlaysEveryCodecOfTheWebProfile(t *testing.T) {
+	t.Parallel()
+	server := harness.Start(t)
+	browser, other := launch(t, hears()), elsewhere(t)
+	for _, tc := range []struct {
+		file, query, leftOut string
+		picture, sound       bool
+	}{
+		{file: "h264_aac", picture: true, sound: true},
+		{file: "h264_mp3", picture: true, sound: true},
+		{file: "mutants/mp3_8k14", picture: true, sound: true},
+		{file: "h264_opus_enhanced", picture: true, sound: true},
+		{file: "h264_flac_enhanced", picture: true, sound: true},
+		{file: "h264_alaw8k", picture: true, sound: true},
+		{file: "h264_mulaw8k", picture: true, sound: true},
+		{file: "h264_alaw8k", query: "&audio=off", picture: true},
+		{file: "h264_mulaw8k", query: "&video=off", sound: true},
+		{file: "mutants/avc_ex_avc1", picture: true, sound: true},
+		{file: "mutants/aac_ex_mp4a", picture: true, sound: true},
+		{file: "multitrack_2v2a", query: "&track=1", picture: true, sound: true},
+		{file: "h264_ac3_enhanced", picture: true, leftOut: "audio:AC-3"},
+		{file: "av1_opus_enhanced", sound: true, leftOut: "video:AV1"},
+		{file: "aac_only", sound: true},
+		{file: "h264_only", picture: true},
+	} {
+		path := "web/" + strings.NewReplacer("/", "-", "&", "-", "=", "-").Replace(tc.file+tc.query)
+		for _, scheme := range []string{"http", "ws"} {
+			t.Run(tc.file+tc.query+" over "+scheme, func(t *testing.T) {
+				t.Parallel()
+				path := path + scheme
+				publishFile(t, server, tc.file+".flv", path)
+				address := server.Play(scheme, path+"?profile=web&wait=30s"+tc.query)
+				answer := harness.Watch(t, address).Answer
+				if got := answer.Header.Get("Sluice-Left-Out"); got != tc.leftOut {
+					t.Errorf("left out is %q, want %q", got, tc.leftOut)
+				}
+				b := browser.open(t, other)
+				b.load(libraries()[0])
+				b.script(ears)
+				b.script("start(mpegts, {type: 'flv', isLive: true, url: '" + address + "'}, {})")
+				b.plays("video", tc.picture, tc.sound)
+				if tc.sound {
+					b.until("something is heard", "loudest > 0.02")
+				}
+				if tc.picture {
+					if part := b.bright("#stage"); part < 0.5 {
+						t.Errorf("%.0f %% of the screen is bright, want a picture", part*100)
+					}
+				}
+				if errs := value[[]string](b, "reported('ERROR')"); len(errs) > 0 {
+					t.Errorf("the player complains: %q", errs)
+				}
+			})
+		}
+	}
+}
