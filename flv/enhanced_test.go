@@ -324,8 +324,13 @@ func TestCase096WhatNobodyKnowsIsNothingInParticular(t *testing.T) {
 		typ  uint8
 		wire string
 	}{
-		{9, "91 7a7a7a7a 00"}, {9, "98 68766331 00"}, {9, "9f 68766331 00"}, {9, "97 00 00 08 68766331 00"},
-		{8, "91 7a7a7a7a 00"}, {8, "98 4f707573 00"}, {8, "96 4f707573 00"},
+		{9, "91 7a7a7a7a 00"},
+		{9, "98 68766331 00"},
+		{9, "9f 68766331 00"},
+		{9, "97 00 00 08 68766331 00"},
+		{8, "91 7a7a7a7a 00"},
+		{8, "98 4f707573 00"},
+		{8, "96 4f707573 00"},
 	} {
 		if p := flv.ParseBody(tc.typ, unhex(t, tc.wire)); p.Type != media.Other || p.Key {
 			t.Errorf("%s: %+v", tc.wire, p)

@@ -109,14 +109,20 @@ func ReadTags(tb testing.TB, r io.Reader) (flv.Header, []flv.Tag) {
 // Opening returns how many tags it takes until a stream of these is ready: up
 // to the first frame of each of its tracks, for video the first key frame.
 func Opening(tags []flv.Tag) int {
-	first := map[media.Kind]int{}
+	type track struct {
+		kind media.Kind
+		id   uint8
+	}
+	known, opening := map[track]bool{}, 0
 	for i, tag := range tags {
-		p := flv.ParseBody(tag.Type, tag.Body)
-		if _, ok := first[p.Kind]; !ok && p.Type == media.Frame && (p.Kind == media.Audio || p.Key) {
-			first[p.Kind] = i + 1
+		for _, p := range flv.AppendPackets(nil, tag.Type, tag.Body) {
+			t := track{p.Kind, p.Track}
+			if !known[t] && p.Type == media.Frame && (p.Kind == media.Audio || p.Key) {
+				known[t], opening = true, i+1
+			}
 		}
 	}
-	return max(first[media.Audio], first[media.Video])
+	return opening
 }
 
 // Shift returns the tags, moved by d on a clock of 32 bits of milliseconds.
