@@ -20,6 +20,7 @@ type Reader struct {
 	streams   map[uint32]*chunkStream
 	unended   int   // messages that have begun and not ended
 	partial   int   // bytes of their bodies
+	most      int   // of partial
 	debt      int64 // bytes that chunks carried too little, not below 0
 	settled   time.Time
 	received  uint64
@@ -67,7 +68,10 @@ const readStep = 64 << 10
 
 // NewReader returns a reader of what follows the handshake in r.
 func NewReader(r *bufio.Reader) *Reader {
-	return &Reader{in: r, chunk: DefaultChunkSize, streams: map[uint32]*chunkStream{}, settled: time.Now()}
+	return &Reader{
+		in: r, chunk: DefaultChunkSize, streams: map[uint32]*chunkStream{},
+		most: MaxPartial, settled: time.Now(),
+	}
 }
 
 // Received returns the number of bytes read so far.
@@ -90,20 +94,25 @@ func (r *Reader) Stats() ReaderStats { return r.stats }
 // when the connection cannot go on, or that of the connection.
 func (r *Reader) Next() (Message, error) {
 	for {
-		cs, err := r.readChunk()
-		if err != nil {
-			return Message{}, err
+		m, whole, err := r.step()
+		if whole || err != nil {
+			return m, err
 		}
-		if cs.got < cs.length {
-			continue
-		}
-		m := r.finish(cs)
-		if _, known := maxLength(m.Type); !known {
-			r.stats.Skipped++
-			continue
-		}
-		return m, r.obey(m)
 	}
+}
+
+// step reads one chunk, and returns the message that it completes, if it does.
+func (r *Reader) step() (m Message, whole bool, err error) {
+	cs, err := r.readChunk()
+	if err != nil || cs.got < cs.length {
+		return Message{}, false, err
+	}
+	m = r.finish(cs)
+	if _, known := maxLength(m.Type); !known {
+		r.stats.Skipped++
+		return Message{}, false, nil
+	}
+	return m, true, r.obey(m)
 }
 
 func (r *Reader) finish(cs *chunkStream) Message {
@@ -349,8 +358,8 @@ func (r *Reader) readBody(cs *chunkStream, n int) (int, error) {
 		cs.body = grown
 	}
 	n = min(n, cap(cs.body)-have)
-	if r.partial+n > MaxPartial {
-		return 0, fmt.Errorf("unfinished messages of more than %d bytes: %w", MaxPartial, ErrLimit)
+	if r.partial+n > r.most {
+		return 0, fmt.Errorf("unfinished messages of more than %d bytes: %w", r.most, ErrLimit)
 	}
 	n, err := io.ReadFull(r.in, cs.body[have:have+n])
 	cs.body = cs.body[:have+n]

@@ -13,6 +13,7 @@ type Writer struct {
 	w     io.Writer
 	chunk uint32
 	last  map[uint32]sentHeader
+	full  bool   // every message with a full header
 	buf   []byte // reused; dropped when it has grown beyond keepBuffer
 	err   error
 }
@@ -69,6 +70,9 @@ func (w *Writer) encode(b []byte, m Message) ([]byte, error) {
 	if err := m.check(); err != nil {
 		return b, err
 	}
+	if w.full {
+		return w.adopt(appendFull(b, m, w.chunk), m)
+	}
 	is := sentHeader{m.Timestamp, uint32(len(m.Body)), m.StreamID, m.Type}
 	was, known := w.last[m.ChunkStream]
 	w.last[m.ChunkStream] = is
@@ -87,6 +91,11 @@ func (w *Writer) encode(b []byte, m Message) ([]byte, error) {
 		b = append24(appendBasic(b, 2, m.ChunkStream), delta)
 		b = appendBody(b, m, w.chunk, 0)
 	}
+	return w.adopt(b, m)
+}
+
+// adopt takes over the chunk size that m, which has been encoded, tells the peer.
+func (w *Writer) adopt(b []byte, m Message) ([]byte, error) {
 	if m.Type != TypeSetChunkSize {
 		return b, nil
 	}
@@ -141,15 +150,39 @@ func chunkSize(m Message) (uint32, error) {
 	return n, nil
 }
 
-func appendFull(b []byte, m Message, chunk uint32) []byte {
+// MaxHeader is the longest header of a chunk: its basic header, that of the
+// message, and the extended timestamp.
+const MaxHeader = 3 + 11 + 4
+
+// AppendHeader appends the header of the first chunk of m to b, a full one, for
+// a body of n bytes that the caller lays out: the one of m is not looked at. n
+// is at most [MaxMessage], and the chunk stream one that there is.
+func AppendHeader(b []byte, m Message, n int) []byte {
 	b = appendBasic(b, 0, m.ChunkStream)
 	b = append24(b, min(m.Timestamp, extended))
-	b = append(append24(b, uint32(len(m.Body))), m.Type)
+	b = append(append24(b, uint32(n)), m.Type) //nolint:gosec // bounded by the caller
 	b = binary.LittleEndian.AppendUint32(b, m.StreamID)
+	if m.Timestamp < extended {
+		return b
+	}
+	return binary.BigEndian.AppendUint32(b, m.Timestamp)
+}
+
+// AppendContinuation appends the header of each further chunk of a message
+// whose first one has that of [AppendHeader] to b.
+func AppendContinuation(b []byte, m Message) []byte {
+	b = appendBasic(b, 3, m.ChunkStream)
+	if m.Timestamp < extended {
+		return b
+	}
+	return binary.BigEndian.AppendUint32(b, m.Timestamp)
+}
+
+func appendFull(b []byte, m Message, chunk uint32) []byte {
+	b = AppendHeader(b, m, len(m.Body))
 	if m.Timestamp < extended {
 		return appendBody(b, m, chunk, 0)
 	}
-	b = binary.BigEndian.AppendUint32(b, m.Timestamp)
 	return appendBody(b, m, chunk, m.Timestamp)
 }
 

@@ -32,8 +32,9 @@ const (
 	metadata     = "\x02\x00\x0aonMetaData"
 )
 
-// Client is the client's end of a connection that publishes. Publish, WriteTag,
-// Unpublish and Close belong to one goroutine, [Client.Wait] may run in another.
+// Client is the client's end of a connection that publishes, or plays (see
+// [Client.Play]). Publish, WriteTag, Unpublish and Close belong to one
+// goroutine, [Client.Wait] may run in another.
 type Client struct {
 	conn   net.Conn
 	url    URL
@@ -47,22 +48,6 @@ type Client struct {
 	mu     sync.Mutex // guards all below
 	w      *Writer
 	failed error // what the server said when it ended this
-}
-
-// Dial connects to the server and application of u. ctx covers that alone.
-func Dial(ctx context.Context, u URL) (*Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
-	if err != nil {
-		return nil, fmt.Errorf("dialing %s: %w", u.Host, err)
-	}
-	c, err := NewClient(ctx, conn, u)
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return c, nil
 }
 
 // NewClient shakes hands on conn and connects to the application of u. When it
@@ -85,16 +70,11 @@ func NewClient(ctx context.Context, conn net.Conn, u URL) (*Client, error) {
 	return c, nil
 }
 
-// within calls f, which is to end at the deadline of ctx or when ctx does.
+// within calls f, which is to end within the time limit, or when ctx does.
 func (c *Client) within(ctx context.Context, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Now()) }) // f finds out
-	err := f()
-	if !stop() {
-		return errors.Join(context.Cause(ctx), err)
-	}
-	return err
+	return c.until(ctx, f)
 }
 
 func (c *Client) acknowledge(received uint64) error {
@@ -130,7 +110,7 @@ func (c *Client) connect() error {
 		{Key: "swfUrl", Value: c.url.TCURL()},
 		{Key: "tcUrl", Value: c.url.TCURL()},
 	})
-	if err := c.write(Control(TypeSetChunkSize, outChunkSize), call); err != nil {
+	if err := c.write(Control(TypeSetChunkSize, ServerChunkSize), call); err != nil {
 		return err
 	}
 	_, err := c.await(cmdConnect, c.calls)
@@ -150,12 +130,19 @@ func (c *Client) Publish(ctx context.Context) error {
 }
 
 func (c *Client) publish() error {
-	prepare := []Message{
-		c.call(0, cmdRelease, nil, c.url.Name),
-		c.call(0, cmdFCPublish, nil, c.url.Name),
-		c.call(0, cmdCreate, nil),
+	err := c.create(c.call(0, cmdRelease, nil, c.url.Name), c.call(0, cmdFCPublish, nil, c.url.Name))
+	if err != nil {
+		return err
 	}
-	if err := c.write(prepare...); err != nil {
+	if err := c.write(c.call(c.stream, cmdPublish, nil, c.url.Name, "live")); err != nil {
+		return err
+	}
+	return c.begun(cmdPublish, CodePublishStart)
+}
+
+// create makes the message stream, behind what is said before.
+func (c *Client) create(before ...Message) error {
+	if err := c.write(append(before, c.call(0, cmdCreate, nil))...); err != nil {
 		return err
 	}
 	created, err := c.await(cmdCreate, c.calls)
@@ -167,18 +154,20 @@ func (c *Client) publish() error {
 		return fmt.Errorf("result of createStream without a number: %w", ErrProtocol)
 	}
 	c.stream = id
-	if err := c.write(c.call(id, cmdPublish, nil, c.url.Name, "live")); err != nil {
-		return err
-	}
+	return nil
+}
+
+// begun waits for the status that says that what was asked for begins.
+func (c *Client) begun(asked, code string) error {
 	for {
 		cmd, err := c.read()
 		if err != nil {
 			return err
 		}
-		if property(cmd.properties(1), "code") == CodePublishStart && cmd.name == cmdStatus {
+		if property(cmd.properties(1), "code") == code && cmd.name == cmdStatus {
 			return nil
 		}
-		if err := refusal(cmd, cmdPublish); err != nil {
+		if err := refusal(cmd, asked); err != nil {
 			return err
 		}
 	}
@@ -215,30 +204,38 @@ func refusal(cmd command, asked string) error {
 	return nil
 }
 
-// read returns the next command of the server and takes care of what is none.
+// read returns the next command of the server and passes over what is none.
 func (c *Client) read() (command, error) {
 	for {
-		m, err := c.r.Next()
+		m, err := c.next()
 		if err != nil {
 			return command{}, err
 		}
-		switch m.Type {
-		case TypeCommand, TypeCommandAMF3:
+		if m.Type == TypeCommand || m.Type == TypeCommandAMF3 {
 			return parseCommand(m)
-		case TypeWindowAckSize:
-			if window, err := m.ControlValue(); err == nil {
-				c.acks.SetWindow(window)
-			}
-		case TypeUserControl:
-			u, err := ParseUserControl(m.Body)
-			if err != nil || u.Event != EventPingRequest {
-				continue
-			}
-			if err := c.write(UserControl{Event: EventPingResponse, Value: u.Value}.Message()); err != nil {
-				return command{}, err
-			}
 		}
 	}
+}
+
+// next returns the next message of the server, and does what it asks for on the
+// way.
+func (c *Client) next() (Message, error) {
+	m, err := c.r.Next()
+	if err != nil {
+		return m, err
+	}
+	switch m.Type {
+	case TypeWindowAckSize:
+		if window, err := m.ControlValue(); err == nil {
+			c.acks.SetWindow(window)
+		}
+	case TypeUserControl:
+		u, err := ParseUserControl(m.Body)
+		if err == nil && u.Event == EventPingRequest {
+			return m, c.write(UserControl{Event: EventPingResponse, Value: u.Value}.Message())
+		}
+	}
+	return m, nil
 }
 
 // Wait reads what the server says until it ends the connection, and returns

@@ -41,6 +41,8 @@ const (
 	CodePlayStart       = "NetStream.Play.Start"
 	CodePlayFailed      = "NetStream.Play.Failed"
 	CodePlayNotFound    = "NetStream.Play.StreamNotFound"
+	CodePlayStop        = "NetStream.Play.Stop"
+	CodePlayUnpublished = "NetStream.Play.UnpublishNotify"
 )
 
 const (

@@ -19,9 +19,12 @@ const (
 	MaxCommandRate    = 50  // in a second
 )
 
+// ServerChunkSize is the chunk size of whatever a server sends, once the client
+// has connected.
+const ServerChunkSize = 60000
+
 // What a server announces when a client connects.
 const (
-	outChunkSize  = 60000
 	outWindowSize = 2_500_000
 	fmsVersion    = "FMS/3,0,1,123" // clients look for a known server
 	capabilities  = 31
@@ -70,6 +73,7 @@ type ServerConn struct {
 	acks    *AckCounter
 	app     string
 	tcURL   string
+	caps    Capabilities
 	streams uint16 // bit i-1: createStream has made message stream i
 	role    EventKind
 	roleID  uint32 // the message stream of the role
@@ -227,9 +231,12 @@ func (c *ServerConn) begin(q request) {
 func (c *ServerConn) acceptConnect(q request) {
 	c.send(Control(TypeWindowAckSize, outWindowSize))
 	c.send(PeerBandwidth(outWindowSize, LimitDynamic))
-	c.send(Control(TypeSetChunkSize, outChunkSize)) // before the result: ffmpeg adopts it then
+	c.send(Control(TypeSetChunkSize, ServerChunkSize)) // before the result: ffmpeg adopts it then
 	info := status(levelStatus, CodeConnectSuccess, "Connection succeeded.")
 	info = append(info, amf0.Property{Key: "objectEncoding", Value: q.encoding})
+	if c.caps.Enhanced { // others have been seen to stumble
+		info = append(info, offer()...)
+	}
 	c.call(callStream, 0, cmdResult, q.tid, amf0.Object{
 		{Key: "fmsVer", Value: fmsVersion},
 		{Key: "capabilities", Value: capabilities},

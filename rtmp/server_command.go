@@ -72,6 +72,7 @@ func (c *ServerConn) onConnect(cmd command) (Event, error) {
 	}
 	params := cmd.properties(0)
 	c.app, c.tcURL = property(params, "app"), property(params, "tcUrl")
+	c.caps = readCapabilities(params)
 	c.asked = request{kind: ConnectRequest, tid: cmd.tid}
 	if c.app == "" {
 		if err := c.Refuse(CodeInvalidApp, "The URL names no application: rtmp://host/app/name"); err != nil {
@@ -94,7 +95,7 @@ func (c *ServerConn) onRequest(cmd command, stream uint32) Event {
 		q.reset = len(cmd.args) < 5 || cmd.args[4] != false
 	}
 	switch {
-	case c.role != 0:
+	case c.role != 0, c.asked.kind != 0:
 		c.status(stream, levelError, refusal, "This connection publishes or plays already")
 		return Event{}
 	case !c.hasStream(stream):

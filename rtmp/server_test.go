@@ -385,26 +385,6 @@ func TestCase049NinthCreateStreamIsRefused(t *testing.T) {
 	}
 }
 
-func TestCase054GarbageInConnectIsAcceptedAndNothingEnhancedIsOffered(t *testing.T) {
-	t.Parallel()
-	h := listen(t, accept, called(t, 0, "connect", 1, amf0.Object{
-		{Key: "app", Value: "live"},
-		{Key: "fourCcList", Value: amf0.StrictArray{"hvc1", 5, nil}},
-		{Key: "videoFourCcInfoMap", Value: true},
-		{Key: "capsEx", Value: math.NaN()},
-	}))
-	answer := h.last(t)
-	if codeOf(t, answer) != "NetConnection.Connect.Success" {
-		t.Errorf("answer %v", answer)
-	}
-	info := amf0.Properties(answer[len(answer)-1])
-	for _, key := range []string{"capsEx", "fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap"} {
-		if v, ok := info.Get(key); ok {
-			t.Errorf("the answer offers %s = %v", key, v)
-		}
-	}
-}
-
 func TestCase065EndingWhatWasNeverBegunDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	for _, call := range [][]any{

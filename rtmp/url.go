@@ -13,8 +13,11 @@ const (
 	MaxQuery = 4096 // bytes of one query
 )
 
-// DefaultPort is the port of an RTMP URL without one.
-const DefaultPort = "1935"
+// The ports of URLs that name none.
+const (
+	DefaultPort    = "1935" // of rtmp://
+	DefaultPortTLS = "443"  // of rtmps://, as ffmpeg and OBS have it
+)
 
 // ErrName is wrapped by errors about an application, a stream name or an RTMP
 // URL that cannot be used.
@@ -105,24 +108,30 @@ func unescape(s string) string {
 
 // URL is an RTMP URL as a client uses it.
 type URL struct {
+	TLS  bool   // rtmps://
 	Host string // host:port
 	App  string // the first segment of the path
 	Name string // the rest, its query included
 }
 
-// ParseURL reads rtmp://host[:port]/app/name?query. The name may have several
+// ParseURL reads rtmp://host[:port]/app/name?query, or the same with rtmps. The name may have several
 // segments, and its query may contain anything but a fragment; nothing is
 // decoded. Without a name, its query stays alone in Name.
 func ParseURL(s string) (URL, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
-	if !ok || !strings.EqualFold(scheme, "rtmp") {
-		return URL{}, fmt.Errorf("%w: %q does not begin with rtmp://", ErrName, redact(s))
+	secure := strings.EqualFold(scheme, "rtmps")
+	if !ok || !secure && !strings.EqualFold(scheme, "rtmp") {
+		return URL{}, fmt.Errorf("%w: %q does not begin with rtmp:// or rtmps://", ErrName, redact(s))
+	}
+	port := DefaultPort
+	if secure {
+		port = DefaultPortTLS
 	}
 	at := strings.IndexAny(rest, "/?#")
 	if at < 0 {
 		at = len(rest)
 	}
-	host, err := parseHost(rest[:at])
+	host, err := parseHost(rest[:at], port)
 	if err != nil {
 		return URL{}, err
 	}
@@ -140,11 +149,11 @@ func ParseURL(s string) (URL, error) {
 	if hasQuery {
 		name += "?" + query
 	}
-	return URL{Host: host, App: app, Name: strings.TrimLeft(name, "/")}, nil
+	return URL{TLS: secure, Host: host, App: app, Name: strings.TrimLeft(name, "/")}, nil
 }
 
 // parseHost checks the authority of a URL and adds the port where it has none.
-func parseHost(authority string) (string, error) {
+func parseHost(authority, port string) (string, error) {
 	u, err := url.Parse("rtmp://" + authority)
 	switch {
 	case err != nil:
@@ -156,7 +165,7 @@ func parseHost(authority string) (string, error) {
 	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		return "", fmt.Errorf("%w: an IPv6 address is written as [%s]", ErrName, authority)
 	case u.Port() == "":
-		return net.JoinHostPort(u.Hostname(), DefaultPort), nil
+		return net.JoinHostPort(u.Hostname(), port), nil
 	}
 	return u.Host, nil
 }
@@ -177,7 +186,13 @@ func redact(s string) string {
 }
 
 // TCURL returns the URL of the application, which a connect command carries.
-func (u URL) TCURL() string { return "rtmp://" + u.Host + "/" + u.App }
+func (u URL) TCURL() string {
+	scheme := "rtmp://"
+	if u.TLS {
+		scheme = "rtmps://"
+	}
+	return scheme + u.Host + "/" + u.App
+}
 
 // String returns the whole URL without its query, which may hold a token.
 func (u URL) String() string { return redact(u.TCURL() + "/" + u.Name) }

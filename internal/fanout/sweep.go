@@ -175,9 +175,9 @@ func (s *Sweeper) Serve(v *Viewer) error {
 	}
 	s.Tune(v.conn)
 	if !v.prepare() {
-		var wg sync.WaitGroup
-		defer wg.Wait()
-		wg.Go(v.read)
+		v.heard = make(chan struct{})
+		defer func() { <-v.heard }()
+		go v.read()
 	}
 	defer v.conn.Close()
 
@@ -191,11 +191,16 @@ func (s *Sweeper) Serve(v *Viewer) error {
 		delete(slot, v)
 		s.mu.Unlock()
 	}()
-	return v.serve()
+	reason := v.serve()
+	if v.said && v.Linger > 0 {
+		v.linger()
+	}
+	return reason
 }
 
 // read is the portable way to hear from the client: a goroutine.
 func (v *Viewer) read() {
+	defer close(v.heard)
 	defer v.guard()
 	buf := make([]byte, 512)
 	for {

@@ -54,6 +54,10 @@ type Viewer struct {
 	// Farewell returns what is sent last, for an end with that reason; nil
 	// means nothing.
 	Farewell func(reason error) []byte
+	// Linger is how long the client may take to close the connection once the
+	// farewell was sent. Where clients speak too it is needed: a connection that
+	// is closed with input unread takes back what was sent.
+	Linger time.Duration
 	// Peer takes what the client sends; nil ignores it.
 	Peer Peer
 	// Count counts the bytes sent; nil does not.
@@ -88,6 +92,8 @@ type Viewer struct {
 	done  int                   // bytes of the newest write that were taken
 	fail  error                 // of the newest write
 	left  []byte                // of a part of the log: what a round could not write
+	said  bool                  // the farewell was sent
+	heard chan struct{}         // closed when the client says no more; nil where nobody waits for it
 
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
@@ -187,9 +193,25 @@ func (v *Viewer) interlude() error {
 func (v *Viewer) bye(reason error) error {
 	if v.Farewell != nil && v.blocked.Load() == 0 && !errors.Is(reason, ErrGone) {
 		v.block = nil
-		_ = v.write(v.Farewell(reason)) // the reason of the end is another one
+		v.said = v.write(v.Farewell(reason)) == nil // else the reason of the end is the same
 	}
 	return reason
+}
+
+// linger waits until the client closes the connection, for as long as it may.
+func (v *Viewer) linger() {
+	if half, ok := v.conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+		return
+	}
+	c, ok := v.conn.(interface{ SetReadDeadline(t time.Time) error })
+	if !ok || c.SetReadDeadline(time.Now().Add(v.Linger)) != nil {
+		return
+	}
+	if v.heard != nil {
+		<-v.heard
+		return
+	}
+	_, _ = io.Copy(io.Discard, v.conn) // ends at the deadline, or when the client closes
 }
 
 // reason returns why the viewer was kicked, or else what a failed write means.

@@ -16,6 +16,7 @@ type Facts struct {
 // The names of facts that more than one module uses.
 const (
 	FactRTMP  = "rtmp.addr"  // the address that RTMP listens on, host:port
+	FactRTMPS = "rtmps.addr" // the address that RTMP listens on with TLS, host:port; none without
 	FactHTTP  = "http.addr"  // the address that HTTP listens on, host:port
 	FactHTTPS = "https.addr" // the address that HTTP listens on with TLS, host:port; none without
 	FactPlay  = "flv.play"   // "on" where /flv/ is served

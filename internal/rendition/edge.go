@@ -116,6 +116,10 @@ func (r *Rendition) squeezedPrefix() (e edge, ok bool) {
 	if frames[0].dts < 0 {
 		return edge{}, false // the stream has just begun: there is nothing to gain
 	}
+	if r.spec.Format == RTMP {
+		r.edge = edge{pieces: r.squeezedMessages(frames), pos: r.log.Position(), made: true}
+		return r.edge, true
+	}
 	b := builder{framing: r.spec.Framing, heads: make([]byte, 0, 64*len(frames))}
 	b.pieces = append(make([][]byte, 0, 2*len(frames)+2), r.makePrefix(frames[0].dts))
 	for _, f := range frames {

@@ -45,7 +45,9 @@ type Spec struct {
 	Track int
 	// LegacyHEVC gives [Web] H.265 by codec id 12, for old players.
 	LegacyHEVC bool
+	Format     Format
 	Framing    fanout.Framing
+	Stream     uint8 // the message stream of [RTMP]; players hardly ever name another one than 1
 }
 
 // AllTracks stands for every track of a stream.
@@ -88,7 +90,8 @@ type Rendition struct {
 	prefix  [][]byte // for key, made by the first viewer that begins there
 	backlog backlog
 	edge    edge
-	failed  bool // a packet did not fit a tag
+	chunks  pieces // of the newest packet
+	failed  bool   // a packet did not fit a tag
 }
 
 // keyPoint is a place where a viewer can begin.
@@ -178,9 +181,14 @@ func (r *Rendition) encodePacket(p *media.Packet) {
 	}
 	r.backlog.add(p)
 	r.edge = edge{}
-	tag := newTagFrame(p, len(body))
 	key := r.isKey(p)
-	pos := r.log.Append(key, tag.head[:], body, tag.tail[:])
+	var pos int64
+	if r.spec.Format == RTMP {
+		pos = r.appendMessage(key, p, body)
+	} else {
+		tag := newTagFrame(p, len(body))
+		pos = r.log.Append(key, tag.head[:], body, tag.tail[:])
+	}
 	if key {
 		r.key, r.prefix = keyPoint{pos, p.DTS, true}, nil
 	}
@@ -237,10 +245,10 @@ func (j Join) String() string {
 const maxBehind = 2 * time.Second
 
 // Begin returns where a viewer starts in the log and what it is sent before:
-// the FLV header, onMetaData and configurations, and with [Edge] the squeezed
-// frames; whole frames of the log's framing, shared with other viewers. joined
-// is the join that it really gets, never Auto: without a key frame in the log
-// it is the next one.
+// the FLV header where there is one, onMetaData and configurations, and with
+// [Edge] the squeezed frames; whole frames of the log's framing, shared with
+// other viewers. joined is the join that it really gets, never Auto: without a
+// key frame in the log it is the next one.
 func (r *Rendition) Begin(j Join) (pos int64, prefix [][]byte, joined Join) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -291,16 +299,19 @@ func (r *Rendition) makePrefix(dts time.Duration) []byte {
 		audio = audio || t.Kind == media.Audio
 		video = video || t.Kind == media.Video
 	}
-	b := flv.AppendHeader(nil, audio, video)
-	b = appendTag(b, media.Data, 0, r.metadata())
+	var b []byte
+	if r.spec.Format == FLV {
+		b = flv.AppendHeader(b, audio, video)
+	}
+	b = r.spec.appendWhole(b, media.Data, 0, r.metadata())
 	for _, kind := range []media.Kind{media.Video, media.Audio} {
 		for _, t := range ofKind(r.view.Tracks, kind) {
 			if t.Config != nil {
-				b = appendTag(b, kind, dts, t.Config.Body)
+				b = r.spec.appendWhole(b, kind, dts, t.Config.Body)
 			}
 			for _, p := range r.extra {
 				if p.Kind == kind && p.Track == t.ID {
-					b = appendTag(b, kind, dts, p.Body)
+					b = r.spec.appendWhole(b, kind, dts, p.Body)
 				}
 			}
 		}

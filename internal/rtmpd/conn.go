@@ -2,6 +2,7 @@ package rtmpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"sluice/internal/doors"
+	"sluice/internal/fanout"
 	"sluice/internal/mend"
 	"sluice/internal/module"
 	"sluice/internal/session"
@@ -30,13 +32,15 @@ const (
 // conn is one connection from its first byte to its last.
 //
 //	handshake ─▶ waiting ─▶ publishing, no media yet ─▶ publishing
-//	                ▲                                       │ unpublished
-//	                └───────────────────────────────────────┘
+//	              │ ▲                                       │ unpublished
+//	              │ └───────────────────────────────────────┘
+//	              └─▶ playing, see player
 type conn struct {
 	*Server
 	net.Conn
 	guest  *doors.Guest
 	remote string
+	proto  string // rtmp, or rtmps
 	rtmp   *rtmp.ServerConn
 
 	opened  time.Time
@@ -48,10 +52,11 @@ type conn struct {
 	packets []media.Packet // of the newest message, the room being used again
 	told    bool           // the client was told why the connection ends
 
-	mu    sync.Mutex // guards all below
-	cause error      // why the connection is ended from outside
-	armed time.Time  // when the read deadline was set
-	span  time.Duration
+	mu     sync.Mutex     // guards all below
+	cause  error          // why the connection is ended from outside
+	viewer *fanout.Viewer // has the connection, nil while conn has it
+	armed  time.Time      // when the read deadline was set
+	span   time.Duration
 }
 
 // phase is a time limit and the reason for which it ends a connection.
@@ -60,10 +65,14 @@ type phase struct {
 	reason error
 }
 
-// serve handles one connection; whatever happens here stays here.
-func (s *Server) serve(ctx context.Context, nc net.Conn) {
-	c := &conn{Server: s, Conn: nc, remote: nc.RemoteAddr().String(), opened: time.Now()}
-	defer nc.Close()
+// serve handles one connection, with TLS where there is a configuration for
+// it; whatever happens here stays here.
+func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
+	c := &conn{Server: s, Conn: nc, remote: nc.RemoteAddr().String(), proto: protoPlain, opened: time.Now()}
+	if secure != nil {
+		c.Conn, c.proto = tls.Server(nc, secure), protoTLS
+	}
+	defer nc.Close() // below TLS, which would wait for its goodbye to be taken
 	guest, err := s.enter(nc.RemoteAddr())
 	if err != nil {
 		s.deps.Sessions.Note("rtmp", err)
@@ -114,6 +123,9 @@ func (c *conn) report(ctx context.Context, err error) {
 // run speaks RTMP until there is a reason not to.
 func (c *conn) run(ctx context.Context) error {
 	c.enter(phase{c.cfg.HandshakeTimeout.D(), ErrHandshakeTimeout})
+	if err := c.shakeTLS(ctx); err != nil {
+		return err
+	}
 	rc, err := rtmp.NewServerConn(c, time.Since(c.started))
 	if err != nil {
 		return c.greet(c.why(err))
@@ -138,7 +150,7 @@ func (c *conn) handle(ctx context.Context, ev rtmp.Event) error {
 	case rtmp.PublishRequest:
 		return c.publish(ctx, ev.Name)
 	case rtmp.PlayRequest:
-		return c.play(ev.Name)
+		return c.play(ctx, ev.Name)
 	case rtmp.Media:
 		return c.take(ev.Message)
 	case rtmp.Ended:
@@ -146,20 +158,6 @@ func (c *conn) handle(ctx context.Context, ev rtmp.Event) error {
 		c.enter(phase{c.cfg.HandshakeTimeout.D(), ErrIdle})
 	}
 	return nil
-}
-
-// play refuses a player, and says where it finds the stream.
-func (c *conn) play(name string) error {
-	_, path, err := c.locate(name)
-	switch {
-	case err != nil:
-		return c.refuse(rtmp.CodePlayFailed, err)
-	case c.deps.Streams.Find(path) == nil:
-		return c.refuse(rtmp.CodePlayNotFound, fmt.Errorf("%w, and nobody publishes %s", ErrNoPlay, path))
-	case c.deps.Facts.Get(module.FactPlay) != "on":
-		return c.refuse(rtmp.CodePlayFailed, ErrNoPlay)
-	}
-	return c.refuse(rtmp.CodePlayFailed, fmt.Errorf("%w: take /flv/%s.flv from the HTTP port%s", ErrNoPlay, path, c.httpPort()))
 }
 
 // httpPort returns the port of HTTP behind a blank, or nothing.
@@ -224,7 +222,9 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) stop(reason error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil {
+	if c.viewer != nil {
+		c.viewer.Kick(reason)
+	} else if c.cause == nil {
 		c.cause = reason
 		_ = c.SetDeadline(time.Now()) // on a closed connection nobody waits
 	}
@@ -273,9 +273,13 @@ func (c *conn) why(err error) error {
 	return err
 }
 
-// greet answers somebody who does not speak RTMP but HTTP.
+// greet answers somebody who does not speak RTMP but HTTP or TLS.
 func (c *conn) greet(reason error) error {
 	v, ok := errors.AsType[rtmp.VersionError](reason)
+	if ok && v.Protocol() == "TLS" {
+		_, err := c.Write([]byte(noTLS))
+		c.told = err == nil
+	}
 	if !ok || v.Protocol() != "HTTP" {
 		return reason
 	}

@@ -19,7 +19,7 @@ func (s *Server) enter(remote net.Addr) (*doors.Guest, error) {
 	case errors.Is(err, doors.ErrFull):
 		return nil, fmt.Errorf("%w: rtmp.max_connections is %d", ErrTooMany, s.cfg.MaxConnections)
 	case err != nil:
-		return nil, fmt.Errorf("%w of this address that do not publish: rtmp.max_pending is %d", ErrTooMany, s.cfg.MaxPending)
+		return nil, fmt.Errorf("%w of this address that neither publish nor play: rtmp.max_pending is %d", ErrTooMany, s.cfg.MaxPending)
 	}
 	return guest, nil
 }

@@ -76,6 +76,11 @@ func TestCase010ClientThatLeavesInTheHandshakeLeaksNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, rtmpd.DefaultConfig(), ln)
+	served, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	shake(t, served) // so that all of the server runs
 	goroutines, descriptors := runtime.NumGoroutine(), openFiles(t)
 	for range 10_000 {
 		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", ln.Addr().String())
@@ -304,8 +309,8 @@ func TestRefusedConnectionsFillNoLog(t *testing.T) {
 			if _, err := conn.Write([]byte{0x16}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-				t.Fatalf("a TLS hello is answered with %v", err)
+			if b, err := io.ReadAll(conn); len(b) != 7 || err != nil { // an alert
+				t.Fatalf("a TLS hello is answered with %x, %v", b, err)
 			}
 		}
 		for range 100 {

@@ -41,7 +41,7 @@ func (c *conn) publish(ctx context.Context, name string) error {
 	c.pub = pub
 	c.mender = mend.New(func(e mend.Event) { c.noticeMended(ctx, path, e) })
 	c.sess = c.deps.Sessions.Open(session.Info{
-		Role: session.Publisher, Proto: "rtmp", Stream: path, Remote: c.remote,
+		Role: session.Publisher, Proto: c.proto, Stream: path, Remote: c.remote,
 	}, c.stop)
 	c.guest.Settle()
 	c.enter(phase{c.cfg.PublishTimeout.D(), ErrNoMedia})

@@ -320,31 +320,6 @@ func TestStreamThatIsEndedByOthersEndsTheConnection(t *testing.T) {
 	})
 }
 
-func TestPlayIsRefusedWithTheWayToWatch(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := open(t, rtmpd.DefaultConfig(), nil)
-		h.deps.Facts.Set(module.FactPlay, "on")
-		h.deps.Facts.Set(module.FactHTTP, "[::]:8080")
-		encoder(t, h, "cam1").live(t, h, "live/cam1")
-		for name, want := range map[string][2]string{
-			"cam1": {rtmp.CodePlayFailed, "play by RTMP is not supported: take /flv/live/cam1.flv from the HTTP port 8080"},
-			"cam2": {rtmp.CodePlayNotFound, "play by RTMP is not supported, and nobody publishes live/cam2"},
-			"..":   {rtmp.CodePlayFailed, `the stream path breaks a rule: bad stream path: a segment ".."`},
-		} {
-			c := shake(t, h.dial("127.0.0.1:50001"))
-			c.connect(t, "live")
-			c.call(t, "play", name, -2000)
-			if code, text := c.status(t); code != want[0] || text != want[1] {
-				t.Errorf("play of %s is answered with %q, %q", name, code, text)
-			}
-			if took := c.closed(); took > time.Second {
-				t.Errorf("closed after %v", took)
-			}
-		}
-	})
-}
-
 func TestHTTPOnTheRTMPPortIsToldWhereToGo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -368,13 +343,14 @@ func TestHTTPOnTheRTMPPortIsToldWhereToGo(t *testing.T) {
 
 func TestOtherProtocolsOnTheRTMPPortAreClosedAndNamed(t *testing.T) {
 	t.Parallel()
+	alert := map[string]string{"TLS": "\x15\x03\x01\x00\x02\x02\x28"}
 	for first, name := range map[byte]string{0x16: "TLS", 0x06: "RTMPE", 0x00: "0x00"} {
 		synctest.Test(t, func(t *testing.T) {
 			h := open(t, rtmpd.DefaultConfig(), nil)
 			conn := h.dial("127.0.0.1:50000")
 			defer conn.Close()
 			go func() { _, _ = conn.Write(append([]byte{first}, make([]byte, 500)...)) }()
-			if b, err := io.ReadAll(conn); err != nil || len(b) != 0 {
+			if b, err := io.ReadAll(conn); err != nil || string(b) != alert[name] {
 				t.Errorf("%s is answered with %x, %v", name, b, err)
 			}
 			synctest.Wait()

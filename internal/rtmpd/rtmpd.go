@@ -1,13 +1,15 @@
-// Package rtmpd is the module "rtmp": it listens for encoders and makes what
-// they publish into streams.
+// Package rtmpd is the module "rtmp": it listens for encoders, whose streams it
+// makes of what they publish, and for players.
 //
-//	listener ─▶ one goroutine per connection ─▶ rtmp.ServerConn ─▶ flv.ParseBody ─▶ stream.Publisher
+//	listener ─▶ one goroutine per connection ─▶ rtmp.ServerConn ─┬▶ flv.ParseBody ─▶ stream.Publisher
+//	                                                             └▶ rendition ─▶ fanout.Viewer
 //
 // Every connection ends with a reason, see [Reasons].
 package rtmpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,27 +44,47 @@ type Server struct {
 	cfg     Config
 	deps    module.Deps
 	ln      net.Listener
+	secure  *secure // nil without TLS
 	started time.Time
 	doors   *doors.Doors
+	players *theatre
 	log     *complaints
 }
 
-// build binds the listener and returns the module.
+// build binds the listeners and returns the module.
 func build(ctx context.Context, cfg Config, d module.Deps) (module.Module, error) {
+	ln, err := listen(ctx, "rtmp.listen", cfg.Listen)
+	if err != nil {
+		return nil, err
+	}
+	s := New(cfg, d, ln)
+	if cfg.TLS.Listen == "" {
+		return s, nil
+	}
+	if s.secure, err = listenTLS(ctx, cfg.TLS, d.Log); err != nil {
+		ln.Close()
+		return nil, err
+	}
+	d.Facts.Set(module.FactRTMPS, s.secure.Addr().String())
+	return s, nil
+}
+
+// listen binds an address. key is where it comes from.
+func listen(ctx context.Context, key, addr string) (net.Listener, error) {
 	lc := net.ListenConfig{
 		KeepAliveConfig: net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveCount,
 		},
 		Control: setUserTimeout,
 	}
-	ln, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	ln, err := lc.Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("rtmp.listen: %s is in use by another program: end that, or set another address: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s: %s is in use by another program: end that, or set another address: %w", key, addr, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("rtmp.listen: listening on %s: %w", cfg.Listen, err)
+		return nil, fmt.Errorf("%s: listening on %s: %w", key, addr, err)
 	}
-	return New(cfg, d, ln), nil
+	return ln, nil
 }
 
 // New returns a server for the connections of ln, which is its own from then
@@ -71,6 +93,7 @@ func New(cfg Config, d module.Deps, ln net.Listener) *Server {
 	addr := ln.Addr().String()
 	d.Facts.Set(module.FactRTMP, addr)
 	d.Facts.Set(module.FactOpen+"publish", "anybody may publish to "+publicURL(addr))
+	d.Facts.Set(module.FactOpen+"play.rtmp", "everybody may watch what is live, over RTMP")
 	return &Server{
 		cfg:     cfg,
 		deps:    d,
@@ -79,7 +102,8 @@ func New(cfg Config, d module.Deps, ln net.Listener) *Server {
 		doors: doors.New(doors.Limits{
 			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: conf.Prefixes(cfg.TrustedProxies),
 		}),
-		log: newComplaints(d.Log),
+		players: newTheatre(cfg.Play, d),
+		log:     newComplaints(d.Log),
 	}
 }
 
@@ -100,21 +124,45 @@ func (s *Server) Addr() net.Addr { return s.ln.Addr() }
 
 // Run implements [module.Module].
 func (s *Server) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	var err error
+	s.players.run(ctx, func() { err = s.accept(ctx) })
+	return err
+}
+
+// accept serves connections until ctx is done, and waits for them.
+func (s *Server) accept(ctx context.Context) error {
+	var conns, ports sync.WaitGroup
+	defer conns.Wait()
+	defer ports.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(session.ErrShutdown)
-	stop := context.AfterFunc(ctx, func() { s.ln.Close() })
+	if s.secure == nil {
+		return s.serveAll(ctx, s.ln, nil, &conns)
+	}
+	var errs [2]error
+	ports.Go(func() {
+		defer cancel(session.ErrShutdown)
+		errs[1] = s.serveAll(ctx, s.secure, s.secure.config, &conns)
+	})
+	errs[0] = s.serveAll(ctx, s.ln, nil, &conns)
+	cancel(session.ErrShutdown)
+	ports.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// serveAll serves the connections of one listener until ctx is done.
+func (s *Server) serveAll(ctx context.Context, ln net.Listener, secure *tls.Config, conns *sync.WaitGroup) error {
+	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
-	defer s.ln.Close()
+	defer ln.Close()
 
 	pause := acceptPause
 	for {
-		conn, err := s.ln.Accept()
+		conn, err := ln.Accept()
 		switch {
 		case err == nil:
 			pause = acceptPause
-			wg.Go(func() { s.serve(ctx, conn) })
+			conns.Go(func() { s.serve(ctx, conn, secure) })
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, net.ErrClosed):
