@@ -14,31 +14,31 @@ import (
 
 // detached returns a connection whose client asked to play, and said more
 // right behind that.
-func detached(t testing.TB, play []byte, behind ...[]byte) *rtmp.Detached {
-	t.Helper()
+func detached(tb testing.TB, play []byte, behind ...[]byte) *rtmp.Detached {
+	tb.Helper()
 	connect, err := amf0.AppendAll(nil, "connect", 1, amf0.Object{{Key: "app", Value: "live"}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	said, err := rtmp.AppendMessage(nil, rtmp.Message{Type: rtmp.TypeCommand, ChunkStream: 3, Body: connect}, rtmp.DefaultChunkSize)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	input := bytes.Join(append([][]byte{append([]byte{3}, make([]byte, 2*1536)...), said, play}, behind...), nil)
 	c, err := rtmp.NewServerConn(&talk{Reader: bytes.NewReader(input)}, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for {
 		ev, err := c.Next()
 		if err != nil {
-			t.Fatalf("waiting for the play: %v", err)
+			tb.Fatalf("waiting for the play: %v", err)
 		}
 		if ev.Kind == rtmp.PlayRequest {
 			return c.Detach()
 		}
 		if err := c.Accept(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -53,12 +53,12 @@ func answers(t *testing.T, b []byte) []rtmp.Message {
 	return messages(t, append(size, b...))[1:]
 }
 
-func ping(t testing.TB, n uint32) []byte {
-	t.Helper()
+func ping(tb testing.TB, n uint32) []byte {
+	tb.Helper()
 	m := rtmp.UserControl{Event: rtmp.EventPingRequest, Value: n}.Message()
 	b, err := rtmp.AppendMessage(nil, m, rtmp.DefaultChunkSize)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }

@@ -27,6 +27,18 @@ func player(t *testing.T, h *house, name string) *client {
 	return c
 }
 
+// say sends a command, or what is none.
+func (c *client) say(values ...any) error {
+	if len(values) > 0 {
+		values = append([]any{values[0], 9, nil}, values[1:]...)
+	}
+	body, err := amf0.AppendAll(nil, values...)
+	if err != nil {
+		return err
+	}
+	return c.w.Write(rtmp.Message{Type: rtmp.TypeCommand, StreamID: 1, ChunkStream: 4, Body: body})
+}
+
 // picture is a frame of H.264, a key frame or not.
 func picture(key bool, n int) []byte {
 	b := []byte{0x27, 1, 0, 0, 0, 0, 0, 0, 2, 0x41, byte(n)}
@@ -40,14 +52,14 @@ func videoConfig() []byte {
 	return []byte{0x17, 0, 0, 0, 0, 1, 0x42, 0xc0, 0x1e, 0xff, 0xe1, 0, 0, 1, 0, 0}
 }
 
-// film publishes the beginning of a stream with picture and sound.
-func film(t *testing.T, h *house, name string) *client {
+// film publishes the beginning of a stream with picture and sound as live/cam1.
+func film(t *testing.T, h *house) *client {
 	t.Helper()
-	c := encoder(t, h, name)
+	c := encoder(t, h, "cam1")
 	c.send(t, rtmp.TypeVideo, 0, videoConfig())
 	c.send(t, rtmp.TypeVideo, 0, picture(true, 0))
 	c.send(t, rtmp.TypeAudio, 0, sound())
-	if _, err := h.deps.Streams.Wait(t.Context(), "live/"+name); err != nil {
+	if _, err := h.deps.Streams.Wait(t.Context(), "live/cam1"); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -101,7 +113,7 @@ func TestCase062PlayIsAnsweredInTheOrderThatPlayersNeed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, rtmpd.DefaultConfig(), nil)
-		pub := film(t, h, "cam1")
+		pub := film(t, h)
 		pub.send(t, rtmp.TypeVideo, 40, picture(false, 1))
 		synctest.Wait()
 		c := player(t, h, "cam1")
@@ -142,7 +154,7 @@ func TestResetOfAPlayCanBeTurnedOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, rtmpd.DefaultConfig(), nil)
-		film(t, h, "cam1")
+		film(t, h)
 		c := shake(t, h.dial("127.0.0.1:50001"))
 		c.connect(t, "live")
 		c.call(t, "play", "cam1", -2000, -1, false)
@@ -171,7 +183,7 @@ func TestCase061PlayOfAnAbsentStreamWaitsForItsPublisher(t *testing.T) {
 
 		c := player(t, h, "cam1")
 		synctest.Wait()
-		film(t, h, "cam1")
+		film(t, h)
 		if got := c.until(t, "9 at 0: 1701"); !slices.Contains(got, "onStatus NetStream.Play.Start on 1") {
 			t.Errorf("a player that waited hears %q", got)
 		}
@@ -220,7 +232,7 @@ func TestPlayersThatWaitAreBounded(t *testing.T) {
 			t.Errorf("the third is told %q, %q", code, text)
 		}
 		third.closed()
-		film(t, h, "cam1")
+		film(t, h)
 		for _, c := range []*client{first, second} {
 			if code, _ := c.status(t); code != rtmp.CodePlayReset {
 				t.Errorf("a player that waited is told %q", code)
@@ -233,7 +245,7 @@ func TestParametersOfAPlay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, rtmpd.DefaultConfig(), nil)
-		film(t, h, "cam1")
+		film(t, h)
 		encoder(t, h, "sound").live(t, h, "live/sound")
 		for name, want := range map[string]string{
 			"cam1?join=later":  `a parameter cannot be understood: join="later": expected gop, edge or next`,
@@ -260,32 +272,29 @@ func TestParametersOfAPlay(t *testing.T) {
 func TestPlayersEndInTheirOwnWay(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		end    func(t *testing.T, h *house, c *client)
+		end    func(h *house, c *client) error
 		reason string
 		last   string
 	}{
-		"it hangs up":   {func(_ *testing.T, _ *house, c *client) { c.Close() }, "peer_gone", ""},
-		"it has enough": {func(t *testing.T, _ *house, c *client) { c.call(t, "deleteStream", 1) }, "peer_closed", ""},
-		"it is kicked": {func(t *testing.T, h *house, _ *client) {
-			for _, s := range h.deps.Sessions.All() {
-				if s.Info().Role == session.Viewer {
-					if err := h.deps.Sessions.Kick(s.Info().ID, session.ErrKicked); err != nil {
-						t.Error(err)
-					}
-				}
-			}
+		"it hangs up":   {func(_ *house, c *client) error { return c.Close() }, "peer_gone", ""},
+		"it has enough": {func(_ *house, c *client) error { return c.say("deleteStream", 1) }, "peer_closed", ""},
+		"it is kicked": {func(h *house, _ *client) error {
+			all := h.deps.Sessions.All()
+			return h.deps.Sessions.Kick(all[len(all)-1].Info().ID, session.ErrKicked)
 		}, "kicked", "onStatus NetStream.Play.Failed on 1"},
-		"it breaks the protocol": {func(t *testing.T, _ *house, c *client) { c.send(t, rtmp.TypeCommand, 0, []byte{9}) }, "protocol_error", "onStatus NetStream.Play.Failed on 1"},
-		"the server shuts down":  {func(_ *testing.T, h *house, _ *client) { h.stop() }, "shutdown", "onStatus NetStream.Play.UnpublishNotify on 1"},
+		"it breaks the protocol": {func(_ *house, c *client) error { return c.say() }, "protocol_error", "onStatus NetStream.Play.Failed on 1"},
+		"the server shuts down":  {func(h *house, _ *client) error { h.stop(); return nil }, "shutdown", "onStatus NetStream.Play.UnpublishNotify on 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				h := open(t, rtmpd.DefaultConfig(), nil)
-				film(t, h, "cam1")
+				film(t, h)
 				c := player(t, h, "cam1")
 				c.until(t, "8 at 0")
-				tt.end(t, h, c)
+				if err := tt.end(h, c); err != nil {
+					t.Fatal(err)
+				}
 				got := append([]string{""}, c.until(t, "")...)
 				if last := got[len(got)-1]; last != tt.last {
 					t.Errorf("the player's last word is %q, want %q", last, tt.last)
@@ -306,7 +315,7 @@ func TestPlayersDoNotCountAmongTheConnections(t *testing.T) {
 		cfg := rtmpd.DefaultConfig()
 		cfg.MaxConnections = 2
 		h := open(t, cfg, nil)
-		film(t, h, "cam1")
+		film(t, h)
 		for range 5 {
 			player(t, h, "cam1").until(t, "8 at 0")
 		}
