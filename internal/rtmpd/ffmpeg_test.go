@@ -127,6 +127,18 @@ func TestFFmpegShowsWhyItWasRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pub.End(stream.ErrUnpublished)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // one that is silent for long is replaced
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(100 * time.Millisecond):
+				_ = pub.Write(flv.ParseBody(flv.TagAudio, sound())) // the end of the test stops it
+			}
+		}
+	}()
 	for url, want := range map[string]string{
 		"/live/taken":  "published already",
 		"/record/cam1": "reserved",

@@ -144,6 +144,7 @@ func TestCase062PlayIsAnsweredInTheOrderThatPlayersNeed(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("the player hears otherwise (-want +got):\n%s", diff)
 		}
+		synctest.Wait()
 		if reasons := h.log.reasons(t, "session ended"); !slices.Equal(reasons, []string{"unpublished", "unpublished"}) {
 			t.Errorf("sessions ended with %q", reasons)
 		}
