@@ -3,7 +3,7 @@ export CGO_ENABLED := 0
 BIN   := tools/bin
 PAGE  := internal/console/dist/index.html
 
-.PHONY: help run build test lint e2e bench fuzz web peers docs deps tools
+.PHONY: help run build test lint e2e bench hostile fuzz web peers docs deps tools
 
 help: ## this list
 	@sed -nE 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,8 @@ e2e: deps web peers ## the tests with the real binary and real peers
 bench: build ## the table of docs/performance.md; PEER_RTMP and PEER_FLV measure another server
 	go run ./test/bench $(if $(PEER_RTMP),,-write)
 
+hostile: web ## everything hostile against the real binary, for some minutes; HOSTILE=0.1 is a tenth
+	HOSTILE=$(or $(HOSTILE),1) go test -count=1 -v -timeout 90m ./test/hostile
 FUZZTIME ?= 30s
 fuzz: ## every fuzz target for FUZZTIME=30s
 	@grep -rEo --include='*_test.go' --exclude-dir=node_modules '^func Fuzz\w+' . | \
@@ -46,7 +48,6 @@ $(PAGE): web/node_modules $(shell find web -name node_modules -prune -o -type f 
 	@touch $@
 
 peers: test/peers/node_modules ## FFmpeg 8.1 for the tests: 200 MB of npm packages
-
 docs: ## the generated pages of docs/
 	go generate ./cmd/sluice
 	go test ./internal/casecheck -update

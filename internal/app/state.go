@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"slices"
 
@@ -36,11 +37,12 @@ type end struct {
 }
 
 // serveState adds the route. Whoever has control may ask for a collection of the
-// garbage first, with ?collect=1, to see what is really in use.
+// garbage first, with ?collect=1, and for what is free to be given back, to see what
+// is really in use.
 func serveState(mux *httpd.Mux, sessions *session.List) {
 	mux.Handle(auth.Control, statePath, httpd.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("collect") == "1" {
-			runtime.GC()
+			debug.FreeOSMemory()
 		}
 		httpd.JSON(w, http.StatusOK, readState(sessions))
 	}})

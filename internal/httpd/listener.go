@@ -42,6 +42,7 @@ func refusal(key string) string {
 // unread would take the answer from the client too. So many are at a time.
 const (
 	refuseTimeout = 500 * time.Millisecond
+	refuseBytes   = 64 << 10
 	maxRefused    = 64
 )
 
@@ -120,7 +121,7 @@ func (l *listener) refuse(c net.Conn, key string) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_, _ = io.Copy(io.Discard, c)
+	_, _ = io.Copy(io.Discard, io.LimitReader(c, refuseBytes))
 }
 
 // state hears from net/http what becomes of a connection.

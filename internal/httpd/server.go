@@ -25,7 +25,7 @@ import (
 // given up.
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second
+	bodyTimeout   = 20 * time.Second
 	idleTimeout   = 2 * time.Minute
 	writeTimeout  = 10 * time.Second
 	answerTimeout = 2 * time.Minute // longer than anybody may wait for a publisher

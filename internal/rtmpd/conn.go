@@ -27,6 +27,7 @@ import (
 const (
 	writeTimeout  = 10 * time.Second // for an answer to be taken
 	lingerTimeout = time.Second      // for a refused client to read why, and close
+	lingerBytes   = 1 << 20          // that it may send meanwhile
 )
 
 // conn is one connection from its first byte to its last.
@@ -312,5 +313,6 @@ func (c *conn) linger() {
 	if err := c.SetReadDeadline(time.Now().Add(lingerTimeout)); err != nil {
 		return
 	}
-	_, _ = io.Copy(io.Discard, c.Conn) // ends at the deadline, or when the client closes
+	// It ends at the deadline, when the client closes, or when that floods.
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.Conn, lingerBytes))
 }

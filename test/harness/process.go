@@ -141,6 +141,9 @@ func (p *Process) WaitFor(tb testing.TB, what string, is func(line string) bool)
 	}
 }
 
+// PID returns the number that the system knows the program by.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
