@@ -521,3 +521,61 @@ func BenchmarkG711(b *testing.B) {
 		}
 	}
 }
+
+func TestRewrittenPicturesAreSqueezedLikeOthers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		spec             rendition.Spec
+		config, key, pic string
+		want             string // the head of a squeezed picture
+	}{
+		"AVC by FourCC": {rendition.Spec{Profile: rendition.Web}, "90 61766331" + avcC, "91 61766331 000028 aa", "a3 61766331 bb", "27 01 0000"},
+		"HEVC":          {rendition.Spec{Profile: rendition.Web}, "90 68766331" + hvcC, "91 68766331 000028 aa", "a3 68766331 bb", "a1 68766331 0000"},
+		"HEVC by id":    {rendition.Spec{Profile: rendition.Web, LegacyHEVC: true}, "90 68766331" + hvcC, "91 68766331 000028 aa", "a3 68766331 bb", "2c 01 0000"},
+		"another track": {rendition.Spec{Track: 1}, "96 00 68766331 01" + hvcC, "96 01 68766331 01 000028 aa", "a6 03 68766331 01 bb", "a1 68766331 0000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := publish(t)
+			write := func(typ uint8, ms int, wire string) { t.Helper(); p.write(typ, ms, unhex(t, wire)) }
+			write(flv.TagAudio, 0, "af 00"+aacASC)
+			if tc.spec.Track > 0 {
+				write(flv.TagVideo, 0, "17 00 000000"+avcC)
+			}
+			write(flv.TagVideo, 0, tc.config)
+			if tc.spec.Track > 0 {
+				write(flv.TagVideo, 0, "17 01 000000"+picture)
+			}
+			write(flv.TagVideo, 0, tc.key)
+			write(flv.TagAudio, 0, "af 01 0102")
+			for i := range 50 {
+				write(flv.TagVideo, 40*(i+1), tc.pic)
+			}
+			r := acquire(t, newHub(t), p.reg.Find(p.path), tc.spec)
+			defer r.Release()
+			_, _, joined := r.Begin(rendition.Edge)
+			if joined != rendition.Edge {
+				t.Fatalf("joined at %v", joined)
+			}
+			read := watch(t, r, rendition.Edge)
+			write(flv.TagVideo, 2040, tc.pic)
+			p.pub.End(stream.ErrUnpublished)
+			_, tags := read()
+			pictures := 0
+			for _, tag := range tags {
+				pkt := flv.ParseBody(tag.Type, tag.Body)
+				if pkt.Kind != media.Video || pkt.Type != media.Frame {
+					continue
+				}
+				pictures++
+				if head := unhex(t, tc.want); pictures > 1 && pictures < 52 && !bytes.HasPrefix(tag.Body, head) {
+					t.Fatalf("picture %d is %x, want it to begin with %x", pictures, tag.Body, head)
+				}
+				if pkt.Track != 0 || len(pkt.Bytes()) != 1 || tag.DTS < 1900*time.Millisecond {
+					t.Errorf("picture %d is %x at %v", pictures, tag.Body, tag.DTS)
+				}
+			}
+			if pictures != 52 {
+				t.Errorf("%d pictures, want 52", pictures)
+			}
+		})
+	}
+}

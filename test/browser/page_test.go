@@ -178,14 +178,36 @@ func TestAPlayerRecoversFromASilentConnection(t *testing.T) {
 
 func TestThePageSaysWhatTheBrowserCannotPlay(t *testing.T) {
 	t.Parallel()
+	const lack = "This audio (AC-3) cannot be played in this browser."
 	server := harness.Start(t)
-	harness.Publish(t, h264With(t, "pcm_alaw"), server.Push("live/test"))
-	b := launch(t).open(t, "http://"+server.HTTP+"/")
-	b.see(card("live/test")+" .notes", "This audio (G.711 A-law) cannot be played in this browser.")
+	publishFile(t, server, "h264_ac3_enhanced.flv", "live/test")
+	browser := launch(t)
+	b := browser.open(t, "http://"+server.HTTP+"/")
+	b.see(card("live/test")+" .notes", lack)
 	b.click(card("live/test") + " .begin")
 	b.plays(player, true, false)
 	if b.requested("GET", "audio=off", "profile=web") == "" {
 		t.Errorf("it asks for the sound all the same: %q", b.all(&b.requests))
+	}
+
+	// A page that may not list the streams learns it when it plays.
+	locked := harness.Start(t, "--set", "http.token=open-sesame")
+	publishFile(t, locked, "h264_ac3_enhanced.flv", "live/test")
+	b = browser.open(t, "http://"+locked.HTTP+"/#live/test")
+	b.plays(player, true, false)
+	b.see(card("live/test")+" .state", lack)
+}
+
+func TestThePagePlaysACameraWithSound(t *testing.T) {
+	t.Parallel()
+	server := harness.Start(t)
+	harness.Publish(t, h264With(t, "pcm_mulaw"), server.Push("live/test"))
+	b := launch(t).open(t, "http://"+server.HTTP+"/")
+	b.see(card("live/test"), "G.711 µ-law 8 kHz mono")
+	b.click(card("live/test") + " .begin")
+	b.plays(player, true, true)
+	if value[string](b, "document.querySelector('.notes').innerText") != "" {
+		t.Error("the page says that something cannot be played")
 	}
 }
 

@@ -94,3 +94,27 @@ func TestMpegtsPlaysEveryCodecOfTheWebProfile(t *testing.T) {
 		}
 	}
 }
+
+// A page of a server that is reached by plain http and another name than
+// localhost sends neither Origin nor Sec-Fetch-Mode.
+func TestAPageOfAnotherHostNameGetsTheWebProfile(t *testing.T) {
+	t.Parallel()
+	server := harness.Start(t)
+	publishFile(t, server, "h264_alaw8k.flv", "live/test")
+	host := strings.Replace(server.HTTP, "127.0.0.1", "cam.test", 1)
+	b := launch(t, hears(), chromedp.Flag("host-resolver-rules", "MAP cam.test 127.0.0.1")).open(t, "http://"+host+"/")
+	if value[bool](b, "isSecureContext") {
+		t.Fatal("the browser takes this page for a safe one, so that this test proves nothing")
+	}
+	b.load(libraries()[0])
+	b.script(ears)
+	b.script("start(mpegts, {type: 'flv', isLive: true, url: 'http://" + host + "/flv/live/test.flv?wait=30s'}, {})")
+	b.plays("video", true, true)
+	b.until("something is heard", "loudest > 0.02")
+	if got := value[string](b, "fetch('/flv/live/test', {method: 'HEAD'}).then((r) => r.headers.get('Sluice-Profile'))"); got != "web" {
+		t.Errorf("the profile is %q", got)
+	}
+	if errs := value[[]string](b, "reported('ERROR')"); len(errs) > 0 {
+		t.Errorf("the player complains: %q", errs)
+	}
+}

@@ -1,7 +1,7 @@
 import mpegts from 'mpegts.js';
 
 import { Pace, silenceLimit } from './pace.js';
-import { refusal } from './support.js';
+import { leftOut, refusal } from './support.js';
 import { playURL } from './urls.js';
 
 mpegts.LoggingControl.applyConfig({ enableAll: false });
@@ -68,9 +68,9 @@ export class Player {
     this.#report({ state: 'connecting', text: 'Connecting…' });
     while (!signal.aborted) {
       const url = playURL(location, source.path, source);
-      const no = await hurdle(url, signal);
+      const { no, lack } = await hurdle(url, signal);
       if (signal.aborted) return;
-      const end = no ?? (await this.#connection(url, note, signal));
+      const end = no ?? (await this.#connection(url, note || lack, signal));
       if (signal.aborted) return;
       if (end.deaf && source.audio) {
         source = { ...source, audio: false };
@@ -176,27 +176,30 @@ export class Player {
 
 /**
  * Asks whether a stream can be played, without being a viewer: a WebSocket or
- * a player would not tell why not. Undefined means yes.
+ * a player would not tell why not, nor what is left out.
  * @param {string} url
  * @param {AbortSignal} signal
- * @returns {Promise<End | undefined>}
+ * @returns {Promise<{ no?: End, lack: string }>} no: why not
  */
 async function hurdle(url, signal) {
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), askLimit);
   signal.addEventListener('abort', () => stop.abort(), { signal: stop.signal });
   let status = 0;
+  let lack = '';
   try {
-    status = (await fetch(url.replace(/^ws/, 'http'), { method: 'HEAD', cache: 'no-store', signal: stop.signal })).status;
+    const answer = await fetch(url.replace(/^ws/, 'http'), { method: 'HEAD', cache: 'no-store', signal: stop.signal });
+    status = answer.status;
+    lack = leftOut(answer.headers.get('Sluice-Left-Out'));
   } catch {
     // no answer: status stays 0
   } finally {
     clearTimeout(timer);
     stop.abort();
   }
-  if (status >= 200 && status < 300) return undefined;
-  if (status === 404) return nobody;
-  return { state: 'trouble', text: refusals[status] ?? `The server answers ${status}. Trying again…` };
+  if (status >= 200 && status < 300) return { lack };
+  if (status === 404) return { no: nobody, lack };
+  return { no: { state: 'trouble', text: refusals[status] ?? `The server answers ${status}. Trying again…` }, lack };
 }
 
 /** @type {Record<number, string>} */

@@ -9,6 +9,10 @@
 /** What mpegts.js can hand to a browser, whatever the browser itself could play; its AV1 is broken. */
 const known = new Set(['H.264', 'H.265', 'AAC', 'MP3', 'Opus', 'FLAC']);
 
+/** What the server turns into FLAC for browsers. */
+const samples = new Set(['G.711 A-law', 'G.711 µ-law', 'PCM']);
+const flac = 'audio/mp4; codecs="flac"';
+
 /**
  * Tells which of a stream's default tracks can be played, and what to say
  * about those that cannot.
@@ -21,7 +25,8 @@ export function plan(tracks, isSupported) {
   const result = { audio: false, video: false, notes: [] };
   for (const track of tracks) {
     if (track.id || (track.kind !== 'audio' && track.kind !== 'video')) continue;
-    if (known.has(track.codec) && (!track.mime || isSupported(track.mime))) result[track.kind] = true;
+    const mime = samples.has(track.codec) ? flac : track.mime;
+    if ((known.has(track.codec) || mime === flac) && (!mime || isSupported(mime))) result[track.kind] = true;
     else result.notes.push(refusal(track.kind, track.codec));
   }
   return result;
@@ -34,6 +39,19 @@ export function plan(tracks, isSupported) {
 export function refusal(kind, codec) {
   const what = kind === 'audio' ? 'audio' : 'video';
   return `This ${what}${codec ? ` (${codec})` : ''} cannot be played in this browser.`;
+}
+
+/**
+ * Says what the server left out, by its header "audio:AC-3, video:AV1".
+ * @param {string | null} header
+ */
+export function leftOut(header) {
+  return (header ?? '')
+    .split(',')
+    .map((part) => part.trim().split(':'))
+    .filter(([kind]) => kind === 'audio' || kind === 'video')
+    .map(([kind, codec]) => refusal(/** @type {'audio' | 'video'} */ (kind), codec))
+    .join(' ');
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { plan } from '../src/support.js';
+import { leftOut, plan } from '../src/support.js';
 
 const h264 = { kind: 'video', codec: 'H.264', mime: 'video/mp4; codecs="avc1.42c00c"' };
 const aac = { kind: 'audio', codec: 'AAC', mime: 'audio/mp4; codecs="mp4a.40.2"' };
@@ -19,8 +19,23 @@ test('the browser is asked about the very type of the track', () => {
 });
 
 test('sound that no browser knows leaves the picture', () => {
-  const result = plan([h264, { kind: 'audio', codec: 'G.711 A-law', mime: 'audio/PCMA' }], yes);
-  assert.deepEqual(result, { audio: false, video: true, notes: ['This audio (G.711 A-law) cannot be played in this browser.'] });
+  const result = plan([h264, { kind: 'audio', codec: 'AC-3', mime: 'audio/mp4; codecs="ac-3"' }], yes);
+  assert.deepEqual(result, { audio: false, video: true, notes: ['This audio (AC-3) cannot be played in this browser.'] });
+});
+
+test('the sound of cameras comes as FLAC', () => {
+  const asked = /** @type {string[]} */ ([]);
+  for (const codec of ['G.711 A-law', 'G.711 µ-law', 'PCM']) {
+    assert.equal(plan([{ kind: 'audio', codec, mime: 'audio/PCMA' }], (type) => asked.push(type) > 0).audio, true);
+  }
+  assert.deepEqual(new Set(asked), new Set(['audio/mp4; codecs="flac"']));
+  assert.equal(plan([{ kind: 'audio', codec: 'G.711 A-law' }], () => false).audio, false);
+});
+
+test('what the server left out is said in words', () => {
+  assert.equal(leftOut('audio:AC-3'), 'This audio (AC-3) cannot be played in this browser.');
+  assert.equal(leftOut('video:AV1, audio:E-AC-3').split('.').length, 3);
+  for (const nothing of [null, '', 'data:x', 'nonsense']) assert.equal(leftOut(nothing), '');
 });
 
 test('a picture that this device lacks leaves the sound', () => {
