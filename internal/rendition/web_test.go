@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -482,29 +483,35 @@ func TestSamplesBecomeFLACWithoutLoss(t *testing.T) {
 	}
 }
 
-func FuzzG711(f *testing.F) {
-	f.Add(uint8(0x72), []byte("some samples of a camera"), uint8(3))
-	f.Add(uint8(0x8f), bytes.Repeat([]byte{0xff, 0x00}, 5000), uint8(1))
-	f.Add(uint8(0x3f), []byte{0, 0, 0, 0x80, 0xff, 0x7f}, uint8(2))
-	f.Fuzz(func(t *testing.T, head uint8, data []byte, repeat uint8) {
-		first := flv.ParseAudio(append([]byte{head}, data...))
-		if first.Type != media.Frame || len(data) > 1<<16 {
-			return
-		}
-		view, err := rendition.NewView([]media.Track{{Kind: media.Audio, Codec: first.Codec, First: &first}}, rendition.Spec{Profile: rendition.Web})
-		if err != nil {
-			return
-		}
-		for i := range repeat {
-			p := first
-			p.DTS = time.Duration(i) * 20 * time.Millisecond
-			view.Apply(&p, func(q *media.Packet) {
-				if q.Type != media.Frame || q.DTS < 0 || len(q.Body) > 4*4096*4 {
-					t.Fatalf("%+v", q)
+func TestAnyMessagesOfSamplesBecomeFrames(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		head := []byte{0x70, 0x80, 0x30}[rnd.IntN(3)]
+		var view rendition.View
+		last := time.Duration(0)
+		for i := range 1 + rnd.IntN(6) {
+			body := make([]byte, 2+rnd.IntN(1<<(1+rnd.IntN(14))))
+			for n := range body {
+				body[n] = byte(rnd.Uint32())
+			}
+			body[0] = head | body[0]&0x0f
+			p := flv.ParseAudio(body)
+			if i == 0 {
+				var err error
+				view, err = rendition.NewView([]media.Track{{Kind: media.Audio, Codec: p.Codec, First: &p}}, rendition.Spec{Profile: rendition.Web})
+				if err != nil {
+					t.Fatal(err)
 				}
+			}
+			p.DTS = time.Duration(i) * 10 * time.Second
+			view.Apply(&p, func(q *media.Packet) {
+				if q.Type != media.Frame || q.Codec != media.FLAC || q.DTS < last || len(q.Body) > 5*4096 {
+					t.Fatalf("a message of %d bytes becomes %v of %d bytes at %v, behind one at %v", len(body), q.Codec, len(q.Body), q.DTS, last)
+				}
+				last = q.DTS
 			})
 		}
-	})
+	}
 }
 
 func BenchmarkG711(b *testing.B) {

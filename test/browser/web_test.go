@@ -10,11 +10,10 @@ import (
 )
 
 // publishFile has the server's own publisher send a file over and over.
-func publishFile(t *testing.T, server *harness.Server, file, path string) *harness.Process {
+func publishFile(t *testing.T, server *harness.Server, file, path string) {
 	t.Helper()
 	p := harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), server.Push(path))
 	p.WaitLine(t, "publishing")
-	return p
 }
 
 // ears lets the page hear what the player plays: the loudest sample so far.

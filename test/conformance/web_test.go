@@ -42,9 +42,13 @@ func watchAll(t *testing.T, s *harness.Server, path string, tags []flv.Tag, ways
 	for _, v := range viewers {
 		v.Begin(t)
 	}
+	out := map[string]taken{}
+	rec := s.Record(t, "POST", "start/"+path)
 	p.Send(t, tags[opening:]...)
 	p.Finish(t)
-	out := map[string]taken{}
+	s.WaitLine(t, "session ended", "role=recording", "stream="+path)
+	header, recorded := harness.Tags(t, s.File(t, rec))
+	out["recording"] = taken{header: header, tags: recorded}
 	for way, v := range viewers {
 		body, err := v.Rest()
 		if err != nil {
@@ -209,11 +213,11 @@ func TestEnhancedFilesComeBackAsPublished(t *testing.T) {
 			t.Parallel()
 			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
 			got := watchAll(t, s, "tracks/"+name, sent, "http?track=all", "ws?track=all")
-			for way, v := range got {
+			for _, v := range got {
 				sameTags(t, sent, v.tags)
-				if !bytes.Equal(v.body, got["http?track=all"].body) {
-					t.Errorf("%s is something else", way)
-				}
+			}
+			if !bytes.Equal(got["ws?track=all"].body, got["http?track=all"].body) {
+				t.Error("by WebSocket it is something else than by HTTP")
 			}
 		})
 	}
