@@ -45,7 +45,7 @@ func (c benchPublishCmd) Run(ctx context.Context, w *world) error {
 }
 
 type benchPlayCmd struct {
-	URL      string        `arg:"" help:"http:// or ws:// URL; of several streams, {n} becomes the number."`
+	URL      string        `arg:"" help:"http://, ws:// or rtmp:// URL; of several streams, {n} becomes the number."`
 	Viewers  int           `short:"n" default:"1000" help:"Number of viewers."`
 	Streams  int           `default:"1" help:"Number of streams that the viewers share."`
 	Warmup   time.Duration `default:"5s" help:"What passes before anything is counted."`

@@ -52,7 +52,7 @@ func publishDemo(ctx context.Context, a *app.App, begun func()) error {
 	if err != nil {
 		return err
 	}
-	return publish(ctx, demo.Picture(), u, true, begun)
+	return publish(ctx, rtmp.Dialer{}, demo.Picture(), u, true, begun)
 }
 
 // reachable turns an address that is listened on into one that this machine

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,10 @@ import (
 
 type publishCmd struct {
 	File string `arg:"" help:"FLV file."`
-	URL  string `arg:"" help:"Where to publish: rtmp://host/app/name."`
+	URL  string `arg:"" help:"Where to publish: rtmp://host/app/name, or rtmps://."`
 	Loop bool   `help:"Publish the file again and again."`
+
+	Insecure bool `help:"Do not look at the certificate of an rtmps:// server."`
 }
 
 // Run publishes the file.
@@ -38,7 +41,8 @@ func (c publishCmd) Run(ctx context.Context, w *world) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	err = publish(ctx, f, u, c.Loop, func() { fmt.Fprintf(w.stderr, "publishing %s to %s\n", c.File, u) })
+	dialer := rtmp.Dialer{TLS: &tls.Config{InsecureSkipVerify: c.Insecure}} //nolint:gosec // on demand
+	err = publish(ctx, dialer, f, u, c.Loop, func() { fmt.Fprintf(w.stderr, "publishing %s to %s\n", c.File, u) })
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%s is cut off; what there is of it was published", c.File)
 	}
@@ -47,8 +51,8 @@ func (c publishCmd) Run(ctx context.Context, w *world) error {
 
 // publish publishes src to u in real time, until its end, or until ctx is
 // done. It calls begun when the server has agreed.
-func publish(ctx context.Context, src io.ReadSeeker, u rtmp.URL, loop bool, begun func()) error {
-	c, err := rtmp.Dial(ctx, u)
+func publish(ctx context.Context, dialer rtmp.Dialer, src io.ReadSeeker, u rtmp.URL, loop bool, begun func()) error {
+	c, err := dialer.Dial(ctx, u)
 	if err == nil {
 		if err = c.Publish(ctx); err != nil {
 			c.Close()

@@ -7,7 +7,7 @@ import (
 
 // PlayOptions say how many viewers play what.
 type PlayOptions struct {
-	// URL of the stream, http:// or ws://. With several streams, "{n}" in it
+	// URL of the stream, http://, ws:// or rtmp://. With several streams, "{n}" in it
 	// stands for the stream's number, see [StreamURL].
 	URL     string
 	Streams int

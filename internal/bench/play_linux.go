@@ -154,7 +154,11 @@ func (p *player) connect(ctx context.Context, n int) error {
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}); err != nil {
 		return fmt.Errorf("connecting to %s: %w", addr, err)
 	}
-	if _, err := unix.Write(fd, request(u)); err != nil {
+	ask, err := request(u)
+	if err != nil {
+		return err
+	}
+	if _, err := unix.Write(fd, ask); err != nil {
 		return fmt.Errorf("sending the request: %w", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
@@ -169,6 +173,9 @@ func resolve(ctx context.Context, u *url.URL) (netip.AddrPort, error) {
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if err != nil {
 		port = 80
+		if u.Scheme == schemeRTMP {
+			port = 1935
+		}
 	}
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", u.Hostname())
 	if err != nil || len(ips) == 0 {
@@ -177,7 +184,10 @@ func resolve(ctx context.Context, u *url.URL) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
 }
 
-func request(u *url.URL) []byte {
+func request(u *url.URL) ([]byte, error) {
+	if u.Scheme == schemeRTMP {
+		return requestRTMP(u)
+	}
 	b := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: sluice-bench\r\n", u.RequestURI(), u.Host)
 	if u.Scheme == "ws" {
 		key := make([]byte, 16)
@@ -185,7 +195,7 @@ func request(u *url.URL) []byte {
 		b += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " +
 			base64.StdEncoding.EncodeToString(key) + "\r\n"
 	}
-	return []byte(b + "\r\n")
+	return []byte(b + "\r\n"), nil
 }
 
 // sweep takes the input of all viewers once.
@@ -235,13 +245,12 @@ func (p *player) take(v *viewer) {
 		return
 	}
 	v.answer = append(v.answer, p.buf[:n]...)
-	head, _, whole := strings.Cut(string(v.answer), "\r\n\r\n")
+	fault, whole := answered(v.answer)
 	if !whole {
 		return
 	}
-	status, _, _ := strings.Cut(head, "\r\n")
-	if !strings.Contains(status, " 200") && !strings.Contains(status, " 101") {
-		p.drop(v, status)
+	if fault != "" {
+		p.drop(v, fault)
 		return
 	}
 	v.playing, v.answer = true, nil
@@ -249,6 +258,19 @@ func (p *player) take(v *viewer) {
 	// From now on it is looked at in turn: a wake-up for each packet would be
 	// paid by the sender.
 	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_DEL, v.fd, nil) // it was added
+}
+
+// answered tells whether an answer is whole, and what is wrong with it.
+func answered(b []byte) (fault string, whole bool) {
+	if b[0] == versionRTMP {
+		return answeredRTMP(b)
+	}
+	head, _, whole := strings.Cut(string(b), "\r\n\r\n")
+	status, _, _ := strings.Cut(head, "\r\n")
+	if strings.Contains(status, " 200") || strings.Contains(status, " 101") {
+		return "", whole
+	}
+	return status, whole
 }
 
 func (p *player) drop(v *viewer, fault string) {

@@ -14,7 +14,7 @@ import (
 func TestViewersCountWhatTheyGet(t *testing.T) {
 	rtmp, http := serve(t)
 	publish(t, bench.PublishOptions{URL: rtmp, Streams: 1, BitRate: 800_000, FPS: 30, GOP: time.Second, Audio: 43})
-	for _, url := range []string{http, strings.Replace(http, "http", "ws", 1)} {
+	for _, url := range []string{http, strings.Replace(http, "http", "ws", 1), rtmp} {
 		r, err := bench.Play(t.Context(), bench.PlayOptions{
 			URL: url + "?wait=10s", Viewers: 20, Warmup: 2 * time.Second, Duration: 2 * time.Second,
 			PID: os.Getpid(), Base: 1,
@@ -32,10 +32,12 @@ func TestViewersCountWhatTheyGet(t *testing.T) {
 }
 
 func TestViewersThatAreRefusedAreAnError(t *testing.T) {
-	_, http := serve(t)
-	r, err := bench.Play(t.Context(), bench.PlayOptions{URL: http + "?wait=0s", Viewers: 3, Duration: 100 * time.Millisecond})
-	if err == nil || !strings.Contains(err.Error(), "404") {
-		t.Errorf("Play() = %+v, %v", r, err)
+	rtmp, http := serve(t)
+	for url, want := range map[string]string{http: "404", rtmp: "StreamNotFound"} {
+		r, err := bench.Play(t.Context(), bench.PlayOptions{URL: url + "?wait=0s", Viewers: 3, Duration: 100 * time.Millisecond})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: Play() = %+v, %v", url, r, err)
+		}
 	}
 }
 
