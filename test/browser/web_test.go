@@ -41,7 +41,7 @@ func TestMpegtsPlaysEveryCodecOfTheWebProfile(t *testing.T) {
 	t.Parallel()
 	server := harness.Start(t)
 	browser, other := launch(t, hears()), elsewhere(t)
-	for _, tc := range []struct {
+	for i, tc := range []struct {
 		file, query, leftOut string
 		picture, sound       bool
 	}{
@@ -63,7 +63,11 @@ func TestMpegtsPlaysEveryCodecOfTheWebProfile(t *testing.T) {
 		{file: "h264_only", picture: true},
 	} {
 		path := "web/" + strings.NewReplacer("/", "-", "&", "-", "=", "-").Replace(tc.file+tc.query)
-		for _, scheme := range []string{"http", "ws"} {
+		schemes := []string{[]string{"http", "ws"}[i%2]}
+		if tc.sound && strings.Contains(tc.file, "law8k") {
+			schemes = []string{"http", "ws"}
+		}
+		for _, scheme := range schemes {
 			t.Run(tc.file+tc.query+" over "+scheme, func(t *testing.T) {
 				t.Parallel()
 				path := path + scheme
