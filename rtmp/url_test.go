@@ -107,6 +107,8 @@ func TestURLOfAClientIsRead(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]rtmp.URL{
 		"rtmp://host/live/test":                  {Host: "host:1935", App: "live", Name: "test"},
+		"rtmps://host/live/test":                 {TLS: true, Host: "host:443", App: "live", Name: "test"},
+		"RTMPS://host:1936/live/test?token=abc":  {TLS: true, Host: "host:1936", App: "live", Name: "test?token=abc"},
 		"RTMP://host:1936/live/a/b?token=x/y+z=": {Host: "host:1936", App: "live", Name: "a/b?token=x/y+z="},
 		"rtmp://[::1]/live/test":                 {Host: "[::1]:1935", App: "live", Name: "test"},
 		"rtmp://[::1]:19350/live/test/":          {Host: "[::1]:19350", App: "live", Name: "test"},
@@ -125,7 +127,11 @@ func TestURLOfAClientIsRead(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("ParseURL(%q) (-want +got):\n%s", in, diff)
 		}
-		if want := "rtmp://" + got.Host + "/live"; got.TCURL() != want {
+		want := "rtmp://" + got.Host + "/live"
+		if got.TLS {
+			want = "rtmps://" + got.Host + "/live"
+		}
+		if got.TCURL() != want {
 			t.Errorf("TCURL() = %q, want %q", got.TCURL(), want)
 		}
 	}

@@ -41,6 +41,7 @@ func TestWhatFFmpeg8PublishesComesBackToIt(t *testing.T) {
 			for track := range views {
 				viewers[track] = harness.ReadAV(t, s.Play("http", path+".flv?wait=60s&join=gop&profile=raw&track="+track))
 			}
+			viewers["by RTMP"] = harness.ReadAV(t, s.Push(path+"?wait=60s&join=gop")) // all of them too
 			encoder := harness.PublishAV(t, file, s.Push(path))
 			streams, sent := harness.ReadAV(t, harness.CopyAV(t, file)).AVPackets(t)
 			if code := encoder.Wait(t); code != 0 {
