@@ -21,6 +21,7 @@ type Reader struct {
 	unended   int   // messages that have begun and not ended
 	partial   int   // bytes of their bodies
 	most      int   // of partial
+	deaf      bool  // media is skipped
 	debt      int64 // bytes that chunks carried too little, not below 0
 	settled   time.Time
 	received  uint64
@@ -57,6 +58,7 @@ type chunkStream struct {
 	extValue  uint32 // and this was it
 
 	begun bool // a message is under way
+	skip  bool // nobody wants its bytes
 	got   uint32
 	body  []byte
 	trace Trace
@@ -107,12 +109,14 @@ func (r *Reader) step() (m Message, whole bool, err error) {
 	if err != nil || cs.got < cs.length {
 		return Message{}, false, err
 	}
-	m = r.finish(cs)
+	skipped := cs.skip
+	if m = r.finish(cs); !skipped {
+		return m, true, r.obey(m)
+	}
 	if _, known := maxLength(m.Type); !known {
 		r.stats.Skipped++
-		return Message{}, false, nil
 	}
-	return m, true, r.obey(m)
+	return Message{}, false, nil
 }
 
 func (r *Reader) finish(cs *chunkStream) Message {
@@ -178,7 +182,7 @@ func (r *Reader) readChunk() (*chunkStream, error) {
 		if err := checkLength(cs.typ, cs.length); err != nil {
 			return nil, err
 		}
-		cs.begun = true
+		cs.begun, cs.skip = true, r.unwanted(cs.typ)
 		cs.trace = Trace{Offset: at, Format: format, Extended: cs.ext}
 		r.unended++
 	}
@@ -323,17 +327,15 @@ func (r *Reader) extendedThere(value uint32) (bool, error) {
 	return err == nil, err
 }
 
-// payload reads n bytes of the message that is under way. Nobody wants the
-// bytes of unknown messages.
+// payload reads n bytes of the message that is under way.
 func (r *Reader) payload(cs *chunkStream, n uint32) error {
-	_, keep := maxLength(cs.typ)
 	for n > 0 {
 		var step int
 		var err error
-		if keep {
-			step, err = r.readBody(cs, int(min(n, readStep)))
-		} else {
+		if cs.skip {
 			step, err = r.in.Discard(int(min(n, readStep)))
+		} else {
+			step, err = r.readBody(cs, int(min(n, readStep)))
 		}
 		n -= uint32(step)
 		cs.got += uint32(step)
@@ -358,8 +360,12 @@ func (r *Reader) readBody(cs *chunkStream, n int) (int, error) {
 		cs.body = grown
 	}
 	n = min(n, cap(cs.body)-have)
-	if r.partial+n > r.most {
-		return 0, fmt.Errorf("unfinished messages of more than %d bytes: %w", r.most, ErrLimit)
+	most := r.most
+	if r.deaf {
+		most = min(most, MaxPartialIdle)
+	}
+	if r.partial+n > most {
+		return 0, fmt.Errorf("unfinished messages of more than %d bytes: %w", most, ErrLimit)
 	}
 	n, err := io.ReadFull(r.in, cs.body[have:have+n])
 	cs.body = cs.body[:have+n]
@@ -392,8 +398,4 @@ func noEOF(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-func uint24(b []byte) uint32 {
-	return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
 }

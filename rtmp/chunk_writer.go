@@ -215,3 +215,7 @@ func appendBasic(b []byte, format uint8, id uint32) []byte {
 func append24(b []byte, v uint32) []byte {
 	return append(b, byte(v>>16), byte(v>>8), byte(v))
 }
+
+func uint24(b []byte) uint32 {
+	return uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
+}

@@ -159,9 +159,14 @@ func TestDetachedConnectionIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	small, err := rtmp.AppendMessage(nil, video, rtmp.DefaultChunkSize)
-	if err != nil {
-		t.Fatal(err)
+	var small []byte // two commands that do not end
+	for id := range uint32(2) {
+		call := rtmp.Message{Type: rtmp.TypeCommand, ChunkStream: 6 + id, Body: make([]byte, 60_000)}
+		whole, err := rtmp.AppendMessage(nil, call, rtmp.DefaultChunkSize)
+		if err != nil {
+			t.Fatal(err)
+		}
+		small = append(small, whole[:12+128+400*(1+128)]...)
 	}
 	for name, input := range map[string][]byte{"one large chunk": append(size, large...), "many small ones": small} {
 		d := detached(t, called(t, 1, "play", 4, nil, "cam1"))

@@ -15,6 +15,8 @@ const (
 	MaxControl = 64
 	// MaxPartial is the sum of all unfinished messages of a connection.
 	MaxPartial = 16 << 20
+	// MaxPartialIdle is the same for a client that does not publish.
+	MaxPartialIdle = 256 << 10
 	// MaxChunkStreams is the number of chunk streams a connection may use.
 	MaxChunkStreams = 64
 	// MaxAggregated is the number of messages in an aggregate.
@@ -66,6 +68,17 @@ func maxLength(typ uint8) (n uint32, known bool) {
 		return MaxControl, true
 	}
 	return MaxMessage, false
+}
+
+// unwanted tells whether messages of a type that begin now are skipped: those of
+// unknown types, and media while there is nobody for it.
+func (r *Reader) unwanted(typ uint8) bool {
+	switch typ {
+	case TypeAudio, TypeVideo, TypeData, TypeDataAMF3, TypeAggregate:
+		return r.deaf
+	}
+	_, known := maxLength(typ)
+	return !known
 }
 
 func checkLength(typ uint8, n uint32) error {

@@ -106,6 +106,7 @@ func NewServerConn(rw io.ReadWriter, uptime time.Duration) (*ServerConn, error) 
 	}
 	c := &ServerConn{r: NewReader(in), acks: NewAckCounter(0), w: NewWriter(rw)}
 	c.r.OnReceive(c.acknowledge)
+	c.r.deaf = true
 	return c, nil
 }
 
@@ -224,8 +225,15 @@ func (c *ServerConn) Accept() error {
 // begin makes the request the role of the connection.
 func (c *ServerConn) begin(q request) {
 	c.role, c.roleID = q.kind, q.stream
+	c.r.deaf = q.kind != PublishRequest
 	c.rate.total = 0
 	c.send(UserControl{Event: EventStreamBegin, Value: q.stream}.Message())
+}
+
+// release ends the role of the connection.
+func (c *ServerConn) release() {
+	c.role, c.roleID = 0, 0
+	c.r.deaf = true
 }
 
 func (c *ServerConn) acceptConnect(q request) {
@@ -271,7 +279,7 @@ func (c *ServerConn) Refuse(code, description string) error {
 // it.
 func (c *ServerConn) Fail(code, description string) error {
 	c.status(c.roleID, levelError, code, description)
-	c.role, c.roleID = 0, 0
+	c.release()
 	return c.flush()
 }
 

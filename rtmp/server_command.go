@@ -111,6 +111,6 @@ func (c *ServerConn) end(mine bool) Event {
 	if c.role == 0 || !mine {
 		return Event{}
 	}
-	c.role, c.roleID = 0, 0
+	c.release()
 	return Event{Kind: Ended}
 }

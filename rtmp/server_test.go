@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -462,6 +463,59 @@ func TestCase068MediaBeforePublishIsForgotten(t *testing.T) {
 			t.Errorf("the heap has grown by %d bytes", grown)
 		}
 		runtime.KeepAlive(c)
+	}
+}
+
+func TestAStrangerHoldsLittleMemory(t *testing.T) {
+	hello := append([]byte{3}, make([]byte, 2*1536)...)
+	// Messages of 8 MiB on 40 chunk streams, none of them finished.
+	begun := octets(t, "02 000000 000004 01 00000000 00100000")
+	for id := range byte(40) {
+		begun = append(begun, 4+id, 0, 0, 0, 0x80, 0, 0, rtmp.TypeVideo, 1, 0, 0, 0)
+		begun = append(begun, make([]byte, 1<<20)...)
+	}
+	in := bytes.NewReader(slices.Concat(hello, connected(t), begun))
+	c, err := rtmp.NewServerConn(&talk{Reader: in}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	if _, err := c.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Next() = %v", err)
+	}
+	if grown := heap() - before; grown > 1<<20 {
+		t.Errorf("the heap has grown by %d bytes", grown)
+	}
+	runtime.KeepAlive(c)
+	runtime.KeepAlive(in)
+}
+
+func TestCommandsOfAStrangerAreBoundTogether(t *testing.T) {
+	t.Parallel()
+	begun := octets(t, "02 000000 000004 01 00000000 0000ff00")
+	for id := range byte(10) {
+		begun = append(begun, 4+id, 0, 0, 0, 0, 0xff, 0xff, rtmp.TypeCommand, 1, 0, 0, 0)
+		begun = append(begun, make([]byte, 0xff00)...)
+	}
+	if h := listen(t, accept, connected(t), begun); !errors.Is(h.end, rtmp.ErrLimit) {
+		t.Errorf("ended with %v", h.end)
+	}
+}
+
+func TestAMessageBegunBeforeThePublishIsNotOfIt(t *testing.T) {
+	t.Parallel()
+	// Two pieces of a picture, a publish between them.
+	first := append([]byte{6, 0, 0, 0, 0, 0, 200, rtmp.TypeVideo, 1, 0, 0, 0}, make([]byte, 128)...)
+	rest := append([]byte{0xc6}, make([]byte, 72)...)
+	h := listen(t, accept, connected(t), first, called(t, 1, "publish", 5, nil, "cam1"), rest, said(t, rtmp.TypeAudio, 1, []byte{0xaf}))
+	if d := cmp.Diff([]rtmp.EventKind{rtmp.ConnectRequest, rtmp.PublishRequest, rtmp.Media}, h.kinds()); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
 	}
 }
 
