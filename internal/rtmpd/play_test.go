@@ -346,3 +346,29 @@ func TestPlaySectionIsChecked(t *testing.T) {
 		t.Errorf("Validate() error = %v", err)
 	}
 }
+
+func TestPlayersGoOnWithAPublisherThatComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, rtmpd.DefaultConfig(), nil)
+		pub := film(t, h)
+		c := player(t, h, "cam1")
+		c.until(t, "8 at 0")
+		pub.Close() // without a word
+		synctest.Wait()
+		late := player(t, h, "cam1?wait=30s")
+		synctest.Wait()
+		again := film(t, h)
+		again.send(t, rtmp.TypeVideo, 40, picture(false, 1))
+		got := c.until(t, "9 at")
+		if len(got) == 0 || strings.Contains(strings.Join(got, "\n"), "onStatus") {
+			t.Errorf("the player hears %q", got)
+		}
+		if got := late.until(t, "9 at"); !slices.Contains(got, "onStatus NetStream.Play.Start on 1") {
+			t.Errorf("one that came meanwhile hears %q", got)
+		}
+		if n := h.deps.Sessions.Count(session.Viewer, "live/cam1"); n != 2 {
+			t.Errorf("%d players", n)
+		}
+	})
+}
