@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,6 +144,42 @@ func TestPlayersAreToldWhenThePublisherStops(t *testing.T) {
 		b.until("loading is complete", "reported('LOADING_COMPLETE').length === 1")
 		if errs := value[[]string](b, "reported('ERROR')"); len(errs) > 0 {
 			t.Errorf("the player complains: %q", errs)
+		}
+	}
+}
+
+// This is the browser's part of case 109.
+func TestPlayersGoOnThroughAReconnectOfThePublisher(t *testing.T) {
+	t.Parallel()
+	server := harness.Start(t)
+	encoder := harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
+	browser, other := launch(t), elsewhere(t)
+	var tabs []*tab
+	for _, l := range libraries() {
+		for _, scheme := range []string{"http", "ws"} {
+			b := browser.open(t, other)
+			b.play(l, server.Play(scheme, "live/test?wait=30s"))
+			b.plays("video", true, true)
+			tabs = append(tabs, b)
+		}
+	}
+	encoder.Signal(t, syscall.SIGKILL)
+	server.WaitLine(t, "the stream is held for its publisher")
+	var at []float64
+	for _, b := range tabs {
+		at = append(at, value[float64](b, "document.querySelector('video').buffered.end(0)"))
+	}
+	harness.Publish(t, h264WithAAC(t), server.Push("live/test"))
+	server.WaitLine(t, "the stream goes on with its new publisher")
+	for i, b := range tabs {
+		b.until("it plays what the new publisher sends", fmt.Sprintf("document.querySelector('video').currentTime > %f", at[i]+1))
+		if n := value[int](b, "document.querySelector('video').buffered.length"); n != 1 {
+			t.Errorf("%d ranges are buffered, want one without a hole", n)
+		}
+		for _, event := range []string{"ERROR", "LOADING_COMPLETE"} {
+			if told := value[[]string](b, "reported('"+event+"')"); len(told) > 0 {
+				t.Errorf("the player reports %s: %q", event, told)
+			}
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 const frame = 40 * time.Millisecond // of the picture in all test media
 
-// watchAll opens a stream in every way that viewers have.
-func watchAll(t *testing.T, s *harness.Server, path string) map[string]*harness.Viewer {
+// everyWay opens a stream in every way that viewers have.
+func everyWay(t *testing.T, s *harness.Server, path string) map[string]*harness.Viewer {
 	t.Helper()
 	return map[string]*harness.Viewer{
 		"HTTP":      harness.Watch(t, s.Play("http", path+".flv?wait=30s&join=gop")),
@@ -74,7 +74,7 @@ func TestCase109ARepublishedStreamGoesOnInTheSameResponses(t *testing.T) {
 			once := cut(tags, 2500*time.Millisecond)
 			p := harness.Connect(t, s.Push(path))
 			p.Send(t, once...)
-			viewers := watchAll(t, s, path)
+			viewers := everyWay(t, s, path)
 			rec := s.Record(t, "POST", "start/"+path)
 			for _, v := range viewers {
 				v.Begin(t)
@@ -142,7 +142,7 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 			path := "case110/" + name
 			p := harness.Connect(t, s.Push(path))
 			p.Send(t, cut(first, 2*time.Second)...)
-			viewers := watchAll(t, s, path)
+			viewers := everyWay(t, s, path)
 			for _, v := range viewers {
 				v.Begin(t)
 			}
@@ -157,7 +157,7 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 					t.Errorf("%s: %v configurations", way, countConfigs(got))
 				}
 			}
-			again := watchAll(t, s, path)
+			again := everyWay(t, s, path)
 			for _, v := range again {
 				v.Begin(t)
 			}

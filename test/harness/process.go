@@ -142,6 +142,7 @@ func (p *Process) WaitFor(tb testing.TB, what string, is func(line string) bool)
 }
 
 // PID returns the number that the system knows the program by.
+// PID returns the program's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
