@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/internal/fanout"
+	"sluice/internal/socket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -25,7 +26,8 @@ var errOver = errors.New("it is over")
 
 func newLog(tb testing.TB, change ...func(*fanout.Options)) *fanout.Log {
 	tb.Helper()
-	o := fanout.Options{MaxLag: 3 * time.Second, Budget: fanout.NewBudget(64 << 20)}
+	rings := socket.NewRings()
+	o := fanout.Options{MaxLag: 3 * time.Second, Budget: fanout.NewBudget(64 << 20), Rings: rings}
 	for _, c := range change {
 		c(&o)
 	}
@@ -33,6 +35,7 @@ func newLog(tb testing.TB, change ...func(*fanout.Options)) *fanout.Log {
 	tb.Cleanup(func() {
 		l.End(errOver)
 		l.Wait()
+		rings.Close()
 	})
 	return l
 }

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"sluice/internal/socket"
 )
 
 // How a log grows: its first blocks are small, so that a thousand quiet
@@ -62,6 +64,9 @@ type Options struct {
 	MaxLag time.Duration
 	// Budget bounds the memory of the log, together with others.
 	Budget *Budget
+	// Rings send for many viewers at a time; nil sends for one after the
+	// other.
+	Rings *socket.Rings
 }
 
 // Log is an append-only sequence of bytes in one framing, read by any number

@@ -73,9 +73,9 @@ func (v *Viewer) writeBounded(b []byte) error {
 	return nil
 }
 
-// socket returns the TCP connection that carries conn alone: itself, or what
+// tcpBelow returns the TCP connection that carries conn alone: itself, or what
 // lies below TLS; nil where there is none.
-func socket(conn io.ReadWriteCloser) *net.TCPConn {
+func tcpBelow(conn io.ReadWriteCloser) *net.TCPConn {
 	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = c.NetConn()
 	}
@@ -87,7 +87,7 @@ func socket(conn io.ReadWriteCloser) *net.TCPConn {
 // what the kernel may hold for them, and how soon it gives a silent client up.
 // [Sweeper.Serve] does so for connections that a viewer has for itself.
 func (s *Sweeper) Tune(conn io.ReadWriteCloser) {
-	c := socket(conn)
+	c := tcpBelow(conn)
 	if c == nil {
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/socket"
 )
 
 // prepare takes the direct way to the socket where there is one: it shows when
@@ -68,7 +70,7 @@ func (v *Viewer) writeStep(fd uintptr) bool {
 // writeNow writes what the socket takes without waiting. The socket is open:
 // it is closed by the viewer's own goroutine only, once the viewer is over.
 func (v *Viewer) writeNow(b []byte) int {
-	n, _ := unix.Write(v.fd, b) // a fault shows again in the write that follows
+	n, _ := socket.Send(v.fd, b) // a fault shows again in the write that follows
 	return max(n, 0)
 }
 
@@ -77,7 +79,7 @@ const maxPieces = 1024
 
 func (v *Viewer) writeSome(fd int) (int, error) {
 	if len(v.rest) == 0 {
-		return unix.Write(fd, v.buf)
+		return socket.Send(fd, v.buf)
 	}
 	pieces := append([][]byte{v.buf}, v.rest[:min(len(v.rest), maxPieces-1)]...)
 	return unix.Writev(fd, pieces)
@@ -104,15 +106,39 @@ type peeker struct {
 	n    int
 	fail error
 	read func(fd uintptr) bool
+	poll []unix.PollFd
 }
 
 func newPeeker() *peeker {
 	p := &peeker{buf: make([]byte, 4096)}
 	p.read = func(fd uintptr) bool {
-		p.n, _, p.fail = unix.Recvfrom(int(fd), p.buf, unix.MSG_DONTWAIT)
+		p.n, p.fail = socket.Receive(int(fd), p.buf)
 		return true
 	}
 	return p
+}
+
+// ask notes which viewers have something to be read: asking for all of them
+// with one call costs a quarter of trying to read from each. One that has ended meanwhile, whose
+// socket may be another's by now, is found out by peek.
+func (p *peeker) ask(viewers []*Viewer) {
+	p.poll = p.poll[:0]
+	for _, v := range viewers {
+		if v.direct {
+			p.poll = append(p.poll, unix.PollFd{Fd: int32(v.fd), Events: unix.POLLIN}) //nolint:gosec // descriptors are small
+		}
+	}
+	n := -1
+	if len(p.poll) > 0 {
+		n, _ = unix.Poll(p.poll, 0) // a fault means to ask each
+	}
+	i := 0
+	for _, v := range viewers {
+		if v.direct {
+			v.heard = n < 0 || p.poll[i].Revents != 0
+			i++
+		}
+	}
 }
 
 // peek returns what there is, valid until the next call, nil when there is

@@ -61,6 +61,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 			return
 		case now := <-tick.C:
 			batch = s.batch(batch[:0], slot)
+			in.ask(batch)
 			for _, v := range batch {
 				s.visit(v, now, in)
 			}
@@ -107,7 +108,7 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 		}
 		return
 	}
-	if v.raw != nil {
+	if v.heard {
 		for {
 			b, err := in.peek(v.raw)
 			if err != nil {

@@ -98,6 +98,7 @@ type Viewer struct {
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded atomic.Int64 // bytes that came and are not forgiven
+	heard   bool         // the newest sweep found something to be read, or the end of it
 
 	peer sync.Mutex // held while the Peer works
 
@@ -275,7 +276,7 @@ func (v *Viewer) isStuck() bool {
 // were it closed here, they might write to whoever gets its number next. Below
 // TLS it is the socket that is closed: TLS would try to say goodbye.
 func (v *Viewer) cut() {
-	c := socket(v.conn)
+	c := tcpBelow(v.conn)
 	if c == nil {
 		v.conn.Close()
 		return

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/internal/fanout"
+	"sluice/internal/socket"
 	"sluice/internal/stream"
 )
 
@@ -25,8 +26,9 @@ type Options struct {
 // Hub makes renditions, one for each form that is asked for. It is safe for
 // concurrent use.
 type Hub struct {
-	opts Options
-	log  *slog.Logger
+	opts  Options
+	log   *slog.Logger
+	rings *socket.Rings
 
 	mu      sync.Mutex // guards below; locked before the streams' locks
 	streams map[*stream.Stream]*forms
@@ -41,7 +43,7 @@ type forms struct {
 
 // NewHub returns a hub without renditions.
 func NewHub(o Options, log *slog.Logger) *Hub {
-	return &Hub{opts: o, log: log, streams: make(map[*stream.Stream]*forms)}
+	return &Hub{opts: o, log: log, rings: socket.NewRings(), streams: make(map[*stream.Stream]*forms)}
 }
 
 // Acquire returns the rendition of s in that form, which the caller gives back
@@ -50,7 +52,7 @@ func NewHub(o Options, log *slog.Logger) *Hub {
 func (h *Hub) Acquire(s *stream.Stream, spec Spec) (*Rendition, error) {
 	r, budget := h.find(s, spec)
 	r.begin.Do(func() {
-		r.err = r.start(fanout.Options{Pace: h.opts.Pace, MaxLag: h.opts.MaxLag, Budget: budget})
+		r.err = r.start(fanout.Options{Pace: h.opts.Pace, MaxLag: h.opts.MaxLag, Budget: budget, Rings: h.rings})
 	})
 	if r.err != nil {
 		h.drop(r)
@@ -153,4 +155,5 @@ func (h *Hub) Close() {
 			r.log.Wait()
 		}
 	}
+	h.rings.Close()
 }

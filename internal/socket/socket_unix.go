@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package socket
+
+import "golang.org/x/sys/unix"
+
+// Send sends what a socket that does not block takes at once of b.
+func Send(fd int, b []byte) (int, error) { return unix.Write(fd, b) }
+
+// Receive receives what is there for b, 0 at the end of the input.
+func Receive(fd int, b []byte) (int, error) { return unix.Read(fd, b) }
