@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/internal/socket"
 )
 
 // FloorOptions describe the least that any server has to do: to send the same
@@ -88,7 +90,7 @@ func send(ctx context.Context, o FloorOptions, fds []int) error {
 	defer timer.Stop()
 	for ctx.Err() == nil {
 		for _, fd := range fds {
-			_, _ = unix.Write(fd, piece) // what does not fit is not the floor's concern
+			_, _ = socket.Send(fd, piece) // what does not fit is not the floor's concern
 		}
 		// A round that took longer than the gap is followed by the next.
 		next = next.Add(o.Gap)

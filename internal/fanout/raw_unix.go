@@ -135,7 +135,7 @@ func (p *peeker) ask(viewers []*Viewer) {
 	i := 0
 	for _, v := range viewers {
 		if v.direct {
-			v.heard = n < 0 || p.poll[i].Revents != 0
+			v.ready = n < 0 || p.poll[i].Revents != 0
 			i++
 		}
 	}

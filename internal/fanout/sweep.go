@@ -108,7 +108,7 @@ func (s *Sweeper) look(v *Viewer, now time.Time, in *peeker) {
 		}
 		return
 	}
-	if v.heard {
+	if v.ready {
 		for {
 			b, err := in.peek(v.raw)
 			if err != nil {

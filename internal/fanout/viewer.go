@@ -98,7 +98,7 @@ type Viewer struct {
 	blocked atomic.Int64 // when the connection began to take nothing, 0: it takes
 	first   atomic.Int64 // when it began to take its beginning, 0: it has it
 	flooded atomic.Int64 // bytes that came and are not forgiven
-	heard   bool         // the newest sweep found something to be read, or the end of it
+	ready   bool         // the newest sweep found something to be read, or the end of it
 
 	peer sync.Mutex // held while the Peer works
 

@@ -19,6 +19,7 @@ import (
 	"sluice/internal/mend"
 	"sluice/internal/module"
 	"sluice/internal/session"
+	"sluice/internal/socket"
 	"sluice/internal/stream"
 	"sluice/media"
 	"sluice/rtmp"
@@ -39,6 +40,7 @@ const (
 type conn struct {
 	*Server
 	net.Conn
+	in     io.Reader // reads the connection
 	guest  *doors.Guest
 	remote string
 	proto  string // rtmp, or rtmps
@@ -69,9 +71,10 @@ type phase struct {
 // serve handles one connection, with TLS where there is a configuration for
 // it; whatever happens here stays here.
 func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
-	c := &conn{Server: s, Conn: nc, remote: nc.RemoteAddr().String(), proto: protoPlain, opened: time.Now()}
+	c := &conn{Server: s, Conn: nc, in: socket.NewReader(nc), remote: nc.RemoteAddr().String(), proto: protoPlain, opened: time.Now()}
 	if secure != nil {
 		c.Conn, c.proto = tls.Server(nc, secure), protoTLS
+		c.in = c.Conn
 	}
 	defer nc.Close() // below TLS, which would wait for its goodbye to be taken
 	guest, err := s.enter(nc.RemoteAddr())
@@ -212,7 +215,7 @@ func (c *conn) enter(p phase) {
 // Read reads what the client sends. A client on a slow line may take twice the
 // time for its handshake as long as something comes.
 func (c *conn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.in.Read(p)
 	if n > 0 && c.rtmp == nil && time.Since(c.opened) < c.cfg.HandshakeTimeout.D() {
 		c.enter(phase{c.cfg.HandshakeTimeout.D(), ErrHandshakeTimeout})
 	}

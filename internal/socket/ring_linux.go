@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
@@ -32,16 +31,6 @@ type queue struct {
 	head, tail *uint32
 	mask       uint32
 }
-
-// Result is how one send of a ring went.
-type Result struct {
-	N   int   // bytes that were sent
-	Err error // a [unix.Errno], or [ErrUnknown]
-}
-
-// ErrUnknown is the result of a send of which it is not known whether it was
-// made: the kernel has refused to say.
-var ErrUnknown = errors.New("socket: the kernel does not say what it has sent")
 
 // The structures of linux/io_uring.h.
 type (

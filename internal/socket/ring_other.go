@@ -16,9 +16,3 @@ func (*Ring) Send() []Result { return nil }
 
 // Close is not called.
 func (*Ring) Close() {}
-
-// Result is how one send of a ring went.
-type Result struct {
-	N   int
-	Err error
-}

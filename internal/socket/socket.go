@@ -20,6 +20,16 @@ const RingSize = 64
 // often forbid them.
 var errNoRing = errors.New("socket: io_uring is not to be had")
 
+// Result is how one send of a ring went.
+type Result struct {
+	N   int   // bytes that were sent
+	Err error // a system error number, or [ErrUnknown]
+}
+
+// ErrUnknown is the result of a send of which it is not known whether it was
+// made: the kernel has refused to say.
+var ErrUnknown = errors.New("socket: the kernel does not say what it has sent")
+
 // Rings is a set of rings that any number of goroutines share. It is safe for
 // concurrent use; nil has no rings.
 type Rings struct {

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -188,5 +190,58 @@ func TestRingsAreSharedAndRunOut(t *testing.T) {
 	var none *socket.Rings
 	if none.Take() != nil {
 		t.Error("no set has a ring")
+	}
+}
+
+func TestAReaderReadsLikeItsConnection(t *testing.T) {
+	t.Parallel()
+	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	r := socket.NewReader(server)
+
+	sent := bytes.Repeat([]byte("0123456789"), 10_000)
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = client.Write(sent) })
+	got := make([]byte, len(sent))
+	if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, sent) {
+		t.Fatalf("what was read differs: %v", err)
+	}
+	wg.Wait()
+
+	if err := server.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Read(got); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Read() = %d, %v behind the deadline", n, err)
+	}
+	if err := server.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	client.Close()
+	if n, err := r.Read(got); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("Read() = %d, %v at the end", n, err)
+	}
+	server.Close()
+	if n, err := r.Read(got); n != 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read() = %d, %v of a closed connection", n, err)
+	}
+	end, other := net.Pipe()
+	defer other.Close()
+	defer end.Close()
+	if socket.NewReader(end) != io.Reader(end) {
+		t.Error("a connection without a socket is not its own reader")
 	}
 }
