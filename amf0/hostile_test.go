@@ -282,6 +282,9 @@ func FuzzAMF0(f *testing.F) {
 			t.Fatalf("what was decoded does not encode: %v", err)
 		}
 		again, err := amf0.DecodeAll(wire)
+		if errors.Is(err, amf0.ErrLimit) && len(wire) < len(b) {
+			return // as above: what was not decoded paid for the rest
+		}
 		if err != nil {
 			t.Fatalf("what was encoded does not decode: %v", err)
 		}
