@@ -54,3 +54,14 @@ http {
 	p.WaitLine(tb, "start worker processes")
 	return addr
 }
+
+// listens tells whether somebody takes connections there.
+func listens(tb testing.TB, addr string) bool {
+	tb.Helper()
+	c, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", addr)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
