@@ -185,6 +185,10 @@ func problem(err error) error {
 		p = httpd.NewProblem(http.StatusNotFound, "this stream is not being recorded")
 	case errors.Is(err, errInUse):
 		p = httpd.NewProblem(http.StatusConflict, "the file is being written: stop the recording first")
+	case errors.Is(err, errNoStorage):
+		p = httpd.NewProblem(http.StatusConflict, "the file lies in storage that record.s3 does not name any more")
+	case errors.Is(err, errStorage):
+		p = httpd.NewProblem(http.StatusBadGateway, err.Error())
 	case errors.Is(err, errClosing), errors.Is(err, context.Canceled):
 		p = httpd.NewProblem(http.StatusServiceUnavailable, "the server shuts down, or the call was given up")
 	case errors.Is(err, syscall.ENOSPC):

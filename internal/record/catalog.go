@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sluice/internal/stream"
 )
@@ -250,6 +251,29 @@ func (c *catalog) page(before string, limit int, match func(*Facts) bool) (items
 		items = append(items, *f)
 	}
 	return items, false
+}
+
+// due returns up to limit entries for which something is to be done by now,
+// the oldest first, and when there is for the next of all others; zero is
+// never. when tells of one entry. A nil catalogue is empty.
+func (c *catalog) due(now time.Time, limit int, when func(*Facts) (time.Time, bool)) (items []Facts, next time.Time) {
+	if c == nil {
+		return nil, time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.entries {
+		at, ok := when(&c.entries[i])
+		switch {
+		case !ok:
+			continue
+		case !at.After(now) && len(items) < limit:
+			items = append(items, c.entries[i])
+		case next.IsZero() || at.Before(next):
+			next = at
+		}
+	}
+	return items, next
 }
 
 // write makes the durable copy of an entry. When the disk is full it writes

@@ -8,15 +8,22 @@ import (
 
 // Config is the section "record" of the configuration.
 type Config struct {
-	Dir     string `yaml:"dir" doc:"Folder for the recordings, made when the first one begins."`
-	Catalog string `yaml:"catalog" doc:"Folder for the list of recordings, which must lie outside dir. Empty: beside dir, with .catalog added to its name."`
+	Dir     string   `yaml:"dir" doc:"Folder for the recordings, made when the first one begins."`
+	Catalog string   `yaml:"catalog" doc:"Folder for the list of recordings, which must lie outside dir. Empty: beside dir, with .catalog added to its name."`
+	S3      S3Config `yaml:"s3" doc:"Storage for finished recordings."`
 }
 
 // Default returns the configuration that works without a file.
-func Default() Config { return Config{Dir: "./recordings"} }
+func Default() Config {
+	return Config{Dir: "./recordings", S3: S3Config{KeepLocal: KeepLocal{ForGood: true}}}
+}
 
 // Validate implements [module.Config].
 func (c Config) Validate() error {
+	return errors.Join(append(c.S3.validate(), c.checkFolders())...)
+}
+
+func (c Config) checkFolders() error {
 	if c.Dir == "" {
 		return errors.New("dir: must not be empty")
 	}

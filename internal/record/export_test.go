@@ -23,5 +23,14 @@ func WrapFiles(m module.Module, wrap func(File) File) {
 	}
 }
 
+// Bucket is where files are uploaded to.
+type Bucket = bucket
+
+// UploadTo makes m, which does not run yet, upload to b.
+func UploadTo(m module.Module, b Bucket, cfg S3Config) {
+	r := m.(*recorder)
+	r.uploads = newUploader(r.log, r.store, b, cfg)
+}
+
 // FileName returns the file of a recording that begins at that time.
 var FileName = fileName

@@ -47,6 +47,8 @@ type Facts struct {
 	Bytes      int64      `json:"bytes"`
 	Error      string     `json:"error"` // why it failed
 
+	Remote *Remote `json:"remote,omitempty"` // nil as long as nobody has begun to upload it
+
 	repairing bool // its file is being made whole
 }
 

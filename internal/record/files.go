@@ -44,7 +44,7 @@ func (r *recorder) lookup(req *http.Request) (Facts, error) {
 func (r *recorder) serveDelete(w http.ResponseWriter, req *http.Request) {
 	f, err := r.lookup(req)
 	if err == nil {
-		err = r.remove(f.File)
+		err = r.remove(req.Context(), f.File)
 	}
 	if err != nil {
 		httpd.Error(w, err)
@@ -66,6 +66,10 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	file, err := r.store.openFile(f.File)
+	if errors.Is(err, fs.ErrNotExist) && f.Remote != nil && f.Remote.State == Stored {
+		r.serveAway(w, req, f.Remote)
+		return
+	}
 	if err != nil {
 		httpd.Error(w, missing(err))
 		return

@@ -74,6 +74,13 @@ func newServer(t *testing.T, dir string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.run(t)
+	return s
+}
+
+// run runs the module until the test ends.
+func (s *server) run(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.module.Run(ctx) }()
@@ -84,7 +91,6 @@ func newServer(t *testing.T, dir string) *server {
 		}
 	})
 	t.Cleanup(s.stop)
-	return s
 }
 
 // logBuffer keeps what is logged.

@@ -13,6 +13,7 @@ package record
 
 import (
 	"context"
+	"fmt"
 
 	"sluice/internal/module"
 )
@@ -35,9 +36,16 @@ func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) 
 	if err != nil {
 		return nil, err
 	}
+	away, err := cfg.S3.open()
+	if err != nil {
+		return nil, fmt.Errorf("record.s3: %w", err)
+	}
 	r := &recorder{
 		log: d.Log, streams: d.Streams, sessions: d.Sessions,
 		store: newStore(dir, catalog, d.Log), open: make(map[string]*recording),
+	}
+	if away != nil {
+		r.uploads = newUploader(d.Log, r.store, away, cfg.S3)
 	}
 	// A folder that cannot be used costs the recordings, not the server. Each
 	// call tries again and tells its caller.

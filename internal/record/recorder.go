@@ -20,6 +20,11 @@ var (
 	errClosing = errors.New("record: the server shuts down")
 	// errInUse refuses to delete a file that is being written.
 	errInUse = errors.New("record: the file is being written")
+	// errNoStorage says that the storage which has a file is not the one that
+	// is configured.
+	errNoStorage = errors.New("record: the file lies in storage that is not configured")
+	// errStorage says that the storage could not be asked.
+	errStorage = errors.New("record: the storage does not answer as it should")
 	// errStopped ends a recording by a call of the API.
 	errStopped error = session.NewReason("stopped", "stopped by a control call")
 )
@@ -31,6 +36,7 @@ type recorder struct {
 	streams  *stream.Registry
 	sessions *session.List
 	store    *store
+	uploads  *uploader      // nil where recordings stay on the disk
 	work     sync.WaitGroup // the goroutines of open
 
 	mu      sync.Mutex            // guards all below; no I/O while it is held
@@ -152,6 +158,7 @@ func (r *recorder) release(path string, rec *recording) {
 	delete(r.open, path)
 	r.mu.Unlock()
 	close(rec.done)
+	put(r.store.settled)
 	r.work.Done()
 }
 
@@ -257,8 +264,9 @@ func (r *recorder) file(name string) (Facts, bool, error) {
 	return f, ok, nil
 }
 
-// remove deletes a recording that is over, with its file.
-func (r *recorder) remove(name string) error {
+// remove deletes a recording that is over, with its file, on the disk and in
+// the storage.
+func (r *recorder) remove(ctx context.Context, name string) error {
 	catalog, err := r.store.open(false)
 	if err != nil {
 		return problem(err)
@@ -270,15 +278,42 @@ func (r *recorder) remove(name string) error {
 	case f.busy():
 		return problem(errInUse)
 	}
-	if err := r.store.remove(catalog, f); err != nil {
+	if err := r.erase(ctx, catalog, f); err != nil {
 		return problem(err)
 	}
 	return nil
 }
 
+// erase deletes a recording that is over and not busy. What the storage has of
+// it goes first: an object without an entry would stay for good.
+func (r *recorder) erase(ctx context.Context, c *catalog, f Facts) error {
+	if r.uploads == nil {
+		if f.Remote != nil && f.Remote.State == Stored {
+			return errNoStorage
+		}
+		return r.store.remove(c, f)
+	}
+	release, err := r.uploads.hold(ctx, f.ID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	now, ok := c.byFile(f.File)
+	if !ok || now.ID != f.ID {
+		return nil // somebody else was faster
+	}
+	if err := r.uploads.remove(ctx, now.Remote); err != nil {
+		return err
+	}
+	return r.store.remove(c, now)
+}
+
 // Run implements [module.Module]: it ends all recordings cleanly when ctx is
 // done.
 func (r *recorder) Run(ctx context.Context) error {
+	if r.uploads != nil {
+		r.uploads.run(ctx)
+	}
 	<-ctx.Done()
 	r.mu.Lock()
 	r.closing = true

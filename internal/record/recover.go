@@ -74,6 +74,7 @@ func (s *store) recoverOne(c *catalog, f Facts) {
 	if err := c.update(f); err != nil {
 		s.log.Error("the catalogue does not know how a recording ended", "stream", f.StreamPath, "file", f.File, "err", err)
 	}
+	put(s.settled)
 }
 
 // repair makes a file whole that was cut off.

@@ -45,7 +45,7 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 		t.Errorf("while it is repaired the catalogue says %+v", got)
 	}
 	r := &recorder{store: s}
-	if err := r.remove(facts.File); !strings.Contains(err.Error(), "being written") {
+	if err := r.remove(t.Context(), facts.File); !strings.Contains(err.Error(), "being written") {
 		t.Errorf("remove() = %v", err)
 	}
 	if b, err := os.ReadFile(filepath.Join(list, facts.ID+entrySuffix)); err != nil || !strings.Contains(string(b), `"state":"recording"`) {

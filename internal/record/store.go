@@ -20,6 +20,7 @@ type store struct {
 	dir, catalogDir string
 	log             *slog.Logger
 	create          func(root *os.Root, name string) (file, error)
+	settled         chan struct{}  // holds a token when a file has been finished
 	stop            chan struct{}  // closed when repairs have to end
 	work            sync.WaitGroup // the repairs
 
@@ -63,7 +64,7 @@ func (s *store) open(create bool) (*catalog, error) {
 
 // newStore returns the store of two folders, which it does not touch yet.
 func newStore(dir, catalogDir string, log *slog.Logger) *store {
-	return &store{dir: dir, catalogDir: catalogDir, log: log, create: createFile, stop: make(chan struct{})}
+	return &store{dir: dir, catalogDir: catalogDir, log: log, create: createFile, settled: make(chan struct{}, 1), stop: make(chan struct{})}
 }
 
 // close ends the repairs and lets other processes in. The store is not used
@@ -150,20 +151,30 @@ func (s *store) openFile(name string) (*os.File, error) {
 // remove deletes the file of a recording, which may be gone already, with the
 // folders that are empty then, and its entry.
 func (s *store) remove(c *catalog, f Facts) error {
-	root, err := s.root()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.removeFile(f.File); err != nil {
 		return err
 	}
-	if err == nil {
-		defer closeRoot(root)
-		if err := root.Remove(f.File); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		for dir := path.Dir(f.File); dir != "."; dir = path.Dir(dir) {
-			if root.Remove(dir) != nil {
-				break // not empty
-			}
+	return c.remove(f)
+}
+
+// removeFile deletes a file, which may be gone already, with the folders that
+// are empty then.
+func (s *store) removeFile(name string) error {
+	root, err := s.root()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer closeRoot(root)
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if root.Remove(dir) != nil {
+			break // not empty
 		}
 	}
-	return c.remove(f)
+	return nil
 }
