@@ -266,7 +266,7 @@ func (p *Publisher) begin(packets []*media.Packet) {
 		pkt.DTS += shift
 	}
 	p.clock.start(shift.Milliseconds())
-	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits)
+	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits, *p.registry.keep.Load())
 	p.stream.extra = p.tracks.metadata()
 }
 

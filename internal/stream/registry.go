@@ -6,28 +6,34 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Registry knows which streams are live. It is safe for concurrent use.
 type Registry struct {
 	limits Limits
+	keep   atomic.Pointer[Keep]
 
 	mu         sync.Mutex // guards all below
 	publishers map[string]*Publisher
 	ready      map[string]*Stream
 	held       map[string]*hold
 	waiting    map[string]map[chan *Stream]struct{}
+	watching   map[chan<- struct{}]struct{}
 }
 
 // NewRegistry returns an empty registry, whose streams obey l.
 func NewRegistry(l Limits) *Registry {
-	return &Registry{
+	r := &Registry{
 		limits:     l,
 		publishers: make(map[string]*Publisher),
 		ready:      make(map[string]*Stream),
 		held:       make(map[string]*hold),
 		waiting:    make(map[string]map[chan *Stream]struct{}),
+		watching:   make(map[chan<- struct{}]struct{}),
 	}
+	r.Keep(Keep{})
+	return r
 }
 
 // Find returns the stream that is live under a path, or nil. A stream is live
@@ -68,6 +74,20 @@ func (r *Registry) Wait(ctx context.Context, path string) (*Stream, error) {
 	return nil, context.Cause(ctx)
 }
 
+// Watch puts a token into c, if there is room for one, whenever a stream goes
+// live, until stop is called. Give it a channel with room, and look at the
+// streams anew for each token.
+func (r *Registry) Watch(c chan<- struct{}) (stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watching[c] = struct{}{}
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.watching, c)
+	}
+}
+
 // Streams returns what is live or held for its publisher, in the order of the
 // paths.
 func (r *Registry) Streams() []*Stream {
@@ -95,6 +115,12 @@ func (r *Registry) announce(s *Stream) {
 		ch <- s
 	}
 	delete(r.waiting, s.path)
+	for c := range r.watching {
+		select {
+		case c <- struct{}{}:
+		default: // it has one
+		}
+	}
 }
 
 // withdraw takes s out, if it is there.

@@ -79,9 +79,10 @@ type Stream struct {
 	err    error
 }
 
-func newStream(path string, tracks []media.Track, meta *media.Packet, l Limits) *Stream {
+func newStream(path string, tracks []media.Track, meta *media.Packet, l Limits, k Keep) *Stream {
 	s := &Stream{path: path, started: time.Now(), tracks: tracks, meta: meta, done: make(chan struct{})}
 	s.window.limits = l
+	s.window.past.keep = k
 	s.window.video = slices.ContainsFunc(tracks, func(t media.Track) bool {
 		return t.Kind == media.Video && t.ID == 0
 	})
@@ -153,6 +154,13 @@ func (s *Stream) pause(lost bool) { s.paused.Store(lost) }
 // t is not called any more. After the end of the stream Tap returns its
 // reason.
 func (s *Stream) Tap(t Tap) (window []*media.Packet, detach func(), err error) {
+	return s.TapFrom(t, 0)
+}
+
+// TapFrom is [Stream.Tap] with a window that begins at the key frame at or
+// before that long ago, or as far back as the stream has kept its packets
+// ([Registry.Keep]); it is never shorter than that of Tap.
+func (s *Stream) TapFrom(t Tap, before time.Duration) (window []*media.Packet, detach func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -160,7 +168,7 @@ func (s *Stream) Tap(t Tap) (window []*media.Packet, detach func(), err error) {
 	}
 	at := &place{t}
 	s.taps = append(s.taps, at)
-	return slices.Clone(s.window.packets), func() { s.detach(at) }, nil
+	return s.window.from(before), func() { s.detach(at) }, nil
 }
 
 func (s *Stream) detach(at *place) {

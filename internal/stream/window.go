@@ -13,6 +13,7 @@ type window struct {
 	video   bool // the stream has video: it begins at its key frames
 	packets []*media.Packet
 	bytes   int
+	past    past
 }
 
 // add appends p. A key frame begins the window anew; a window that outgrows
@@ -20,7 +21,8 @@ type window struct {
 func (w *window) add(p *media.Packet) {
 	switch {
 	case w.video && p.Key && p.Track == 0:
-		w.reset()
+		w.past.add(w.packets, p.DTS)
+		w.clear()
 	case w.video && len(w.packets) == 0:
 		return // behind an overflow: no key frame to begin at
 	}
@@ -46,11 +48,19 @@ func (w *window) trim(before time.Duration) {
 	if n == 0 {
 		return
 	}
+	w.past.add(w.packets[:n], w.packets[n].DTS)
 	// Snapshots are copies, so that moving the rest down disturbs nobody.
 	w.packets = w.packets[:copy(w.packets, w.packets[n:])]
 }
 
+// reset forgets everything.
 func (w *window) reset() {
+	w.clear()
+	w.past = past{keep: w.past.keep}
+}
+
+// clear forgets the packets since the newest key frame.
+func (w *window) clear() {
 	clear(w.packets)
 	w.packets = w.packets[:0]
 	w.bytes = 0
