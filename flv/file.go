@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"sluice/amf0"
 	"sluice/media"
 )
 
@@ -47,14 +46,14 @@ type FileInfo struct {
 //	header │ onMetaData with room for the index │ configurations │ tags …
 //
 // Every tag is one write at the end, so that the file can be played up to its
-// last whole tag whenever the process ends. [FileWriter.Finish] then writes
-// duration, size and index into the room at the beginning. After an error the
-// file is good up to the Size of [FileWriter.Info], and the same packet can be
-// written again. A FileWriter is not safe for concurrent use.
+// last whole tag whenever the process ends. [FileWriter.Update] and
+// [FileWriter.Finish] write duration, size and index into the room at the
+// beginning, behind the tags that they speak of. After an error the file is
+// good up to the Size of [FileWriter.Info], and the same packet can be written
+// again. A FileWriter is not safe for concurrent use.
 type FileWriter struct {
 	w        io.WriterAt
-	props    amf0.ECMAArray // what onMetaData says whatever is written
-	metaLen  int            // length of the onMetaData, index and filler included
+	meta     *layout
 	size     int64
 	c        *contents
 	base     time.Duration // the packets' time at which the file's is 0
@@ -71,11 +70,12 @@ func NewFileWriter(w io.WriterAt, o FileOptions) (*FileWriter, error) {
 	}
 	room = min(max(room, minIndex), maxIndex)
 	audio, video := trackOf(o.Tracks, media.Audio), trackOf(o.Tracks, media.Video)
-	f := &FileWriter{w: w, props: outputProperties(readMetadata(o.Metadata), o.Tracks), c: newContents(video != nil, room)}
+	f := &FileWriter{w: w, c: newContents(video != nil, room)}
+	f.meta = newLayout(f.c, outputProperties(readMetadata(o.Metadata), o.Tracks))
+	f.meta.shown = f.meta.render(f.c, 0, false)
 
-	f.metaLen = f.c.metadataLen(f.props)
 	b := AppendHeader(nil, audio != nil, video != nil)
-	b, err := AppendTag(b, TagScript, 0, padMetadata(f.props, f.metaLen))
+	b, err := AppendTag(b, TagScript, 0, f.meta.whole())
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,20 @@ func (f *FileWriter) Write(p *media.Packet) error {
 	return nil
 }
 
+// Update writes duration, size and index as they are by now. It writes nothing
+// but what has changed, and the file can be read at any moment of it.
+func (f *FileWriter) Update() error {
+	if f.finished {
+		return ErrFinished
+	}
+	return f.meta.update(f.w, f.c, f.size, false)
+}
+
 // Finish makes the file complete: duration, size, index, and the flags of the
 // kinds of frames that were really written. It ends the FileWriter, and may be
 // called again when it failed.
 func (f *FileWriter) Finish() error {
-	if err := f.c.patch(f.w, f.props, f.metaLen, f.size); err != nil {
+	if err := f.meta.finish(f.w, f.c, f.size); err != nil {
 		return err
 	}
 	f.finished = true

@@ -82,7 +82,7 @@ type contents struct {
 	lastKey KeyFrame // the newest point, also if the index leaves it out
 
 	audio, video bool // there are frames
-	end          time.Duration
+	first, end   time.Duration
 	last         map[track]time.Duration
 }
 
@@ -104,6 +104,9 @@ func (c *contents) add(offset int64, dts time.Duration, p *media.Packet) {
 	}
 	t := track{p.Kind, p.Track}
 	if p.Type == media.Frame {
+		if !c.audio && !c.video {
+			c.first = dts
+		}
 		c.audio = c.audio || p.Kind == media.Audio
 		c.video = c.video || p.Kind == media.Video
 		c.end = max(c.end, dts+frameTime(dts, c.last, t))
@@ -170,24 +173,18 @@ func (c *contents) thin() {
 	c.stride *= 2
 }
 
-// fileProperties are the properties that a finished file adds to those of a
-// live output.
+// duration is the time from the first frame to the end of the last.
+func (c *contents) duration() time.Duration { return max(c.end-c.first, 0) }
+
+// fileProperties are the properties that a file adds to those of a live output,
+// beside the index.
 func (c *contents) fileProperties(size int64) amf0.ECMAArray {
-	offsets, times := amf0.StrictArray{}, amf0.StrictArray{}
-	for _, k := range c.index {
-		offsets = append(offsets, float64(k.Offset))
-		times = append(times, k.DTS.Seconds())
-	}
 	return amf0.ECMAArray{
-		{Key: "duration", Value: c.end.Seconds()},
+		{Key: "duration", Value: c.duration().Seconds()},
 		{Key: "filesize", Value: float64(size)},
 		{Key: "lasttimestamp", Value: c.lastTime().Seconds()},
 		{Key: "lastkeyframetimestamp", Value: c.lastKey.DTS.Seconds()},
 		{Key: "lastkeyframelocation", Value: float64(c.lastKey.Offset)},
-		{Key: "keyframes", Value: amf0.Object{
-			{Key: "filepositions", Value: offsets},
-			{Key: "times", Value: times},
-		}},
 	}
 }
 

@@ -93,8 +93,11 @@ func readMetadata(p *media.Packet) amf0.Object {
 }
 
 // encodeMetadata returns the body of an onMetaData script (E.5).
-func encodeMetadata(props amf0.ECMAArray) []byte {
-	b := binary.BigEndian.AppendUint16([]byte{2}, uint16(len(onMetaData)))
+func encodeMetadata(props amf0.ECMAArray) []byte { return appendMetadata(nil, props) }
+
+// appendMetadata appends that body to b.
+func appendMetadata(b []byte, props amf0.ECMAArray) []byte {
+	b = binary.BigEndian.AppendUint16(append(b, 2), uint16(len(onMetaData)))
 	b = append(b, onMetaData...)
 	// It cannot fail: the keys are short, and the values are plain ones.
 	b, _ = amf0.Append(b, props)

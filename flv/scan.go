@@ -163,7 +163,8 @@ func Recover(f ReadWriterAt, size int64) (FileInfo, error) {
 		c.add(tag.offset, tag.DTS, &tag.packet)
 	}
 	if room >= minIndex {
-		err = c.patch(f, props, metaLen, s.pos)
+		l := layout{props: props, len: metaLen}
+		err = l.finish(f, c, s.pos)
 	}
 	return c.info(s.pos), err
 }

@@ -48,7 +48,8 @@ type recording struct {
 	window   []*media.Packet // what the stream held when it began
 	detach   func()
 
-	waiting bool // video, but no key frame yet
+	waiting bool      // video, but no key frame yet
+	updated time.Time // when the file was last told its own length
 
 	mu    sync.Mutex // guards facts
 	facts Facts
@@ -169,6 +170,20 @@ func (r *recording) writeBatch(batch []*media.Packet) error {
 		return fmt.Errorf("writing the file: %w", err)
 	}
 	r.count(r.writer.Info())
+	return r.update()
+}
+
+// update brings what the file says of itself up to what has been written,
+// unless that was done just before.
+func (r *recording) update() error {
+	now := time.Now()
+	if now.Sub(r.updated) < flushEvery/2 {
+		return nil
+	}
+	r.updated = now
+	if err := r.writer.Update(); err != nil {
+		return fmt.Errorf("writing the file: %w", err)
+	}
 	return nil
 }
 
