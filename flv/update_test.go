@@ -34,7 +34,8 @@ func TestAFileIsValidAtAnyInstant(t *testing.T) {
 	t.Parallel()
 	const room, keys = 500, 1300
 	var file tornFile
-	var written, lasting, hidden, seen, longest = time.Duration(0), time.Duration(0), 0, 0, 0
+	var written, lasting time.Duration
+	hidden, seen, longest := 0, 0, 0
 	file.see = func() {
 		if len(file.b) < 13+11+room*18 { // it is being begun
 			return
