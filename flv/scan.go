@@ -18,12 +18,13 @@ const headLen = 64
 // strict where a [Reader] forgives: it ends before the first tag that is not
 // there as a whole, be it cut off or overwritten.
 type scanner struct {
-	r    io.ReaderAt
-	size int64 // of the file, or more
-	pos  int64 // of the next tag
-	buf  []byte
-	at   int64 // offset of buf in the file
-	head [headLen]byte
+	r     io.ReaderAt
+	size  int64 // of the file, or more
+	pos   int64 // of the next tag
+	wrong int   // PreviousTagSizes that were passed over
+	buf   []byte
+	at    int64 // offset of buf in the file
+	head  [headLen]byte
 }
 
 // fileTag is a tag that stands in a file.
@@ -141,14 +142,12 @@ func Recover(f ReadWriterAt, size int64) (FileInfo, error) {
 	if err != nil {
 		return FileInfo{}, err
 	}
+	begin := s.pos
 	old, metaLen, err := s.metadata()
 	if err != nil {
 		return FileInfo{}, err
 	}
-	props := append(amf0.ECMAArray{
-		{Key: "hasVideo", Value: h.Video},
-		{Key: "hasAudio", Value: h.Audio},
-	}, keptProperties(old, true, true)...)
+	props := recoveredProperties(h, old)
 	room := (metaLen - newContents(h.Video, 0).metadataLen(props)) / (2 * numberLen)
 	c := newContents(h.Video, max(room, minIndex))
 
@@ -162,7 +161,7 @@ func Recover(f ReadWriterAt, size int64) (FileInfo, error) {
 		}
 		c.add(tag.offset, tag.DTS, &tag.packet)
 	}
-	if room >= minIndex {
+	if room >= minIndex && begin == HeaderLen {
 		l := layout{props: props, len: metaLen}
 		err = l.finish(f, c, s.pos)
 	}

@@ -44,6 +44,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Serve, and publish a built-in moving picture with sound as live/demo."`
 	Publish publishCmd `cmd:"" help:"Publish an FLV file in real time, as an encoder would."`
 	Bench   benchCmd   `cmd:"" help:"Measure any server that takes RTMP and gives out HTTP-FLV."`
+	Repair  repairCmd  `cmd:"" help:"Make FLV files whole that were cut off, or that have no duration or index."`
 	Config  configCmd  `cmd:"" help:"Print the configuration in force, secrets hidden, or what is wrong with it."`
 	Version versionCmd `cmd:"" help:"Print the version and the modules of this binary."`
 }

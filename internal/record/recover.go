@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/filelock"
 )
 
 // repairWait is how long the first use of the catalogue waits for the repair
@@ -89,6 +90,7 @@ func (s *store) repair(name string) (flv.FileInfo, error) {
 		return flv.FileInfo{}, err
 	}
 	defer f.Close()
+	_ = filelock.Lock(f) // as createFile
 	info, err := f.Stat()
 	if err != nil {
 		return flv.FileInfo{}, err

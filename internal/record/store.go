@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/filelock"
 )
 
 // store is where recordings lie: the folder with the files, and the catalogue.
@@ -38,7 +39,12 @@ type file interface {
 
 // createFile makes a new file, and never opens one that exists.
 func createFile(root *os.Root, name string) (file, error) {
-	return root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	_ = filelock.Lock(f) // against repairs; where there are no locks, people must know
+	return f, nil
 }
 
 // open returns the catalogue. If it has not been opened before, it opens it,
