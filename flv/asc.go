@@ -1,6 +1,10 @@
 package flv
 
-import "fmt"
+import (
+	"fmt"
+
+	"sluice/media"
+)
 
 // describeAAC reads an AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1). Where
 // spectral band replication is signalled, the rate is that of what is heard.
@@ -58,11 +62,6 @@ func (i *TrackInfo) describeAVC(b []byte) {
 		return
 	}
 	i.Codecs = fmt.Sprintf("avc1.%02x%02x%02x", b[1], b[2], b[3])
-	if len(b) < 8 || b[5]&0x1f == 0 {
-		return
-	}
-	n := int(b[6])<<8 | int(b[7])
-	if sps := b[8:]; n <= len(sps) {
-		i.Width, i.Height = pictureSize(sps[:n])
-	}
+	p := DescribePicture(media.H264, b)
+	i.Width, i.Height = p.Width, p.Height
 }

@@ -35,7 +35,7 @@ func DescribeTrack(t media.Track) TrackInfo {
 	case media.H264:
 		i.describeAVC(config)
 	case media.H265:
-		i.Codecs = hevcName(config)
+		i.describeHEVC(config)
 	case media.AV1:
 		i.Codecs = av1Name(config)
 	case media.VP9:
@@ -124,6 +124,15 @@ func parseMP3(b []byte) (rate, channels int, ok bool) {
 		return rate, 1, true
 	}
 	return rate, 2, true
+}
+
+// describeHEVC reads an hvcC record, and the size of the picture in its first
+// sequence parameter set.
+func (i *TrackInfo) describeHEVC(b []byte) {
+	if i.Codecs = hevcName(b); i.Codecs != "" {
+		p := DescribePicture(media.H265, b)
+		i.Width, i.Height = p.Width, p.Height
+	}
 }
 
 // hevcName reads the name of an hvcC record (ISO/IEC 14496-15, E.3).

@@ -64,7 +64,10 @@ func TestTracksAreDescribed(t *testing.T) {
 		}},
 		"h264_ac3_enhanced.flv": {level13, {Kind: media.Audio, Codec: media.AC3, Codecs: "ac-3", MIME: `audio/mp4; codecs="ac-3"`}},
 		"hevc_aac_enhanced.flv": {
-			{Kind: media.Video, Codec: media.H265, Codecs: "hvc1.1.6.L60.90", MIME: `video/mp4; codecs="hvc1.1.6.L60.90"`}, aac48,
+			{
+				Kind: media.Video, Codec: media.H265, Codecs: "hvc1.1.6.L60.90", MIME: `video/mp4; codecs="hvc1.1.6.L60.90"`,
+				Width: 320, Height: 180,
+			}, aac48,
 		},
 		"av1_opus_enhanced.flv": {
 			{Kind: media.Video, Codec: media.AV1, Codecs: "av01.0.00M.08", MIME: `video/mp4; codecs="av01.0.00M.08"`}, opus,

@@ -107,6 +107,7 @@ type hevcProfile struct {
 	general             [12]byte // general_profile_space to general_level_idc
 	subLayers, nested   byte
 	chroma, luma, depth byte
+	width, height       int // 0 where they are not sane
 }
 
 // parseHEVCProfile reads the beginning of a sequence parameter set (ISO/IEC
@@ -125,13 +126,14 @@ func parseHEVCProfile(sps []byte) (p hevcProfile, ok bool) {
 	if chroma == 3 {
 		r.bits(1) // separate_colour_plane_flag
 	}
-	r.golomb()          // pic_width_in_luma_samples
-	r.golomb()          // pic_height_in_luma_samples
-	if r.bits(1) == 1 { // conformance_window_flag
-		for range 4 {
-			r.golomb()
-		}
+	w, h := r.golomb(), r.golomb()
+	if w > maxPictureSide || h > maxPictureSide {
+		w, h = 0, 0
 	}
+	if r.bits(1) == 1 { // conformance_window_flag
+		w, h = r.cropped(w, h, chroma, 1)
+	}
+	p.width, p.height = int(w), int(h)
 	luma, depth := r.golomb(), r.golomb()
 	p.chroma, p.luma, p.depth = byte(chroma&3), byte(luma&7), byte(depth&7)
 	return p, !r.short && p.subLayers < 7 && chroma <= 3 && luma <= 8 && depth <= 8

@@ -5,12 +5,18 @@ package flv
 const maxPictureSide = 1 << 14
 
 // pictureSize reads the width and height in an H.264 sequence parameter set,
-// NAL header included (ISO/IEC 14496-10, 7.3.2.1.1). They are 0 where it is
-// broken.
+// NAL header included. They are 0 where it is broken.
 func pictureSize(sps []byte) (width, height int) {
+	p := parseAVCPicture(sps)
+	return p.Width, p.Height
+}
+
+// parseAVCPicture reads an H.264 sequence parameter set (ISO/IEC 14496-10,
+// 7.3.2.1.1).
+func parseAVCPicture(sps []byte) Picture {
 	const nalSPS = 7
 	if len(sps) < 4 || sps[0]&0x1f != nalSPS {
-		return 0, 0
+		return Picture{}
 	}
 	r := bitReader{b: unescape(sps[4:])}
 	r.golomb() // seq_parameter_set_id
@@ -30,23 +36,28 @@ func pictureSize(sps []byte) (width, height int) {
 	}
 	r.bits(1) // direct_8x8_inference_flag
 	if w > maxPictureSide/16 || h > maxPictureSide/16 {
-		return 0, 0
+		return Picture{}
 	}
 	w, h = w*16, h*16*fields
 	if r.bits(1) == 1 { // frame_cropping_flag
-		unitX, unitY := cropUnits(chroma, fields)
-		left, right, top, bottom := r.golomb(), r.golomb(), r.golomb(), r.golomb()
-		cropX, cropY := uint64(left)+uint64(right), uint64(top)+uint64(bottom)
-		if cropX*unitX >= uint64(w) || cropY*unitY >= uint64(h) {
-			return 0, 0
-		}
-		w -= uint32(cropX * unitX)
-		h -= uint32(cropY * unitY)
+		w, h = r.cropped(w, h, chroma, fields)
 	}
-	if r.short {
+	if r.short || w == 0 || h == 0 {
+		return Picture{}
+	}
+	return r.usability(Picture{Width: int(w), Height: int(h)})
+}
+
+// cropped returns the size of the picture within its edges, 0 where nothing is
+// left.
+func (r *bitReader) cropped(w, h, chroma, fields uint32) (width, height uint32) {
+	unitX, unitY := cropUnits(chroma, fields)
+	left, right, top, bottom := r.golomb(), r.golomb(), r.golomb(), r.golomb()
+	cropX, cropY := uint64(left)+uint64(right), uint64(top)+uint64(bottom)
+	if cropX*unitX >= uint64(w) || cropY*unitY >= uint64(h) {
 		return 0, 0
 	}
-	return int(w), int(h)
+	return w - uint32(cropX*unitX), h - uint32(cropY*unitY)
 }
 
 func cropUnits(chroma, fields uint32) (x, y uint64) {

@@ -45,6 +45,7 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish an FLV file in real time, as an encoder would."`
 	Bench   benchCmd   `cmd:"" help:"Measure any server that takes RTMP and gives out HTTP-FLV."`
 	Repair  repairCmd  `cmd:"" help:"Make FLV files whole that were cut off, or that have no duration or index."`
+	MP4     mp4Cmd     `cmd:"" name:"mp4" help:"Make an MP4 file of an FLV file, without encoding it anew."`
 	Config  configCmd  `cmd:"" help:"Print the configuration in force, secrets hidden, or what is wrong with it."`
 	Version versionCmd `cmd:"" help:"Print the version and the modules of this binary."`
 }

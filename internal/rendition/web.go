@@ -2,6 +2,7 @@ package rendition
 
 import (
 	"sluice/flv"
+	"sluice/internal/sound"
 	"sluice/media"
 )
 
@@ -32,7 +33,7 @@ func webTrack(t media.Track, legacyHEVC bool) (media.Track, func(*media.Packet, 
 		out.Config = flv.FLACConfig(info)
 		return out, frames(flv.Enhanced)
 	case media.G711A, media.G711U, media.PCM:
-		return flacTrack(t)
+		return sound.FLAC(t)
 	default:
 		return out, nil
 	}

@@ -1,4 +1,6 @@
-package rendition
+// Package sound makes FLAC of sound that is not compressed, which browsers and
+// files of MP4 take.
+package sound
 
 import (
 	"bytes"
@@ -25,17 +27,18 @@ const (
 
 const flacBits = 16
 
-// flacTrack returns a track of samples, G.711 or little-endian PCM, as one of
-// FLAC, and what encodes its packets, without loss and each by itself. Until
-// the first frame is known one channel is assumed.
-func flacTrack(t media.Track) (media.Track, func(*media.Packet, func(*media.Packet))) {
+// FLAC returns a track of samples, G.711 or little-endian PCM, as one of FLAC,
+// and what encodes its packets, without loss and each by itself; nil where the
+// track is no such thing. Until the first frame is known one channel is assumed.
+// What encodes is not safe for concurrent use.
+func FLAC(t media.Track) (media.Track, func(*media.Packet, func(*media.Packet))) {
 	s := sampler{width: 1}
 	switch t.Codec {
 	case media.G711A:
 		s.read = readTable(expandALaw)
 	case media.G711U:
 		s.read = readTable(expandULaw)
-	default:
+	default: // which has no width unless it is PCM
 		if s.width = flv.PCMWidth(t.First); s.width == 0 {
 			return t, nil
 		}
