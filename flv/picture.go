@@ -96,16 +96,14 @@ func (r *bitReader) usability(p Picture) Picture {
 
 // aspect reads the shape of a pixel (table E-1).
 func (r *bitReader) aspect() [2]uint32 {
-	shapes := [...][2]uint32{
-		{}, {1, 1}, {12, 11}, {10, 11}, {16, 11}, {40, 33}, {24, 11}, {20, 11}, {32, 11},
-		{80, 33}, {18, 11}, {15, 11}, {64, 33}, {160, 99}, {4, 3}, {3, 2}, {2, 1},
-	}
+	widths := [...]uint32{0, 1, 12, 10, 16, 40, 24, 20, 32, 80, 18, 15, 64, 160, 4, 3, 2}
+	heights := [...]uint32{0, 1, 11, 11, 11, 33, 11, 11, 11, 33, 11, 11, 33, 99, 3, 2, 1}
 	const extended = 255
 	switch i := r.bits(8); {
 	case i == extended:
 		return [2]uint32{r.bits(16), r.bits(16)}
-	case int(i) < len(shapes):
-		return shapes[i]
+	case int(i) < len(widths):
+		return [2]uint32{widths[i], heights[i]}
 	}
 	return [2]uint32{}
 }

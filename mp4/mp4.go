@@ -65,7 +65,8 @@ type Colour struct {
 // Check tells whether the track can be put into a file. Its error is
 // [ErrTrack].
 func (t Track) Check() error {
-	ok, c := false, t.Config
+	var ok bool
+	c := t.Config
 	switch t.Codec {
 	case media.H264:
 		ok = len(c) >= 7 && c[0] == 1
