@@ -65,6 +65,11 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		httpd.Error(w, err)
 		return
 	}
+	isMP4, err := wantsMP4(req.URL.RawQuery)
+	if err != nil {
+		httpd.Error(w, err)
+		return
+	}
 	file, err := r.store.openFile(f.File)
 	if errors.Is(err, fs.ErrNotExist) && f.Remote != nil && f.Remote.State == Stored {
 		r.serveAway(w, req, f.Remote)
@@ -89,6 +94,10 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		header.Set("Cache-Control", "private, no-cache")
 		header.Set("Etag", fmt.Sprintf(`"%s-%x"`, f.ID, size))
 	}
+	if isMP4 {
+		r.serveMP4(w, req, f, file, size)
+		return
+	}
 	body := io.ReadSeeker(io.NewSectionReader(file, 0, size))
 	if isSet {
 		if body, err = newSpliced(file, size, at); err != nil {
@@ -112,17 +121,22 @@ func missing(err error) error {
 
 // parseStart reads the parameter start, in seconds.
 func parseStart(raw string) (at time.Duration, isSet bool, err error) {
+	return parseSeconds(raw, "start")
+}
+
+// parseSeconds reads a parameter that is a number of seconds.
+func parseSeconds(raw, name string) (at time.Duration, isSet bool, err error) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
 		return 0, false, httpd.NewProblem(http.StatusBadRequest, "the query cannot be read: "+err.Error())
 	}
-	text := values.Get("start")
+	text := values.Get(name)
 	if text == "" {
 		return 0, false, nil
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(seconds >= 0) || seconds > math.MaxInt32 {
-		return 0, false, httpd.NewProblem(http.StatusBadRequest, "start: must be a number of seconds, such as 90 or 12.5")
+		return 0, false, httpd.NewProblem(http.StatusBadRequest, name+": must be a number of seconds, such as 90 or 12.5")
 	}
 	return time.Duration(seconds * float64(time.Second)), true, nil
 }
