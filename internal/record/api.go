@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"sluice/internal/auth"
+	"sluice/internal/conf"
 	"sluice/internal/httpd"
 	"sluice/internal/stream"
 )
@@ -48,7 +51,12 @@ func serveUnknown(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (r *recorder) serveStart(w http.ResponseWriter, req *http.Request) {
-	answerFor(w, req, routeStart, r.start)
+	o, err := parseOptions(req.URL.RawQuery)
+	if err != nil {
+		httpd.Error(w, httpd.NewProblem(http.StatusBadRequest, err.Error()))
+		return
+	}
+	answerFor(w, req, routeStart, func(ctx context.Context, path string) (Facts, error) { return r.start(ctx, path, o) })
 }
 
 func (r *recorder) serveStop(w http.ResponseWriter, req *http.Request) {
@@ -83,7 +91,42 @@ func (r *recorder) serveStatus(w http.ResponseWriter, req *http.Request) {
 	httpd.JSON(w, http.StatusOK, struct {
 		StreamPath string `json:"streamPath"`
 		State      State  `json:"state"`
-	}{path, idle})
+		Error      string `json:"error,omitempty"` // why the last one failed
+	}{path, idle, text(r.failure(path))})
+}
+
+// text returns what an error says, nothing for none.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// parseOptions reads the parameters of a start. Its error names them.
+func parseOptions(raw string) (o options, err error) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return options{}, fmt.Errorf("the query cannot be read: %w", err)
+	}
+	var errs []error
+	if s := values.Get("arm"); s != "" {
+		if o.arm, err = strconv.ParseBool(s); err != nil {
+			errs = append(errs, errors.New("arm: must be true or false"))
+		}
+	}
+	for name, to := range map[string]*time.Duration{"before": &o.before, "for": &o.length} {
+		s := values.Get(name)
+		if s == "" {
+			continue
+		}
+		var d conf.Duration
+		if err := d.UnmarshalText([]byte(s)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+		*to = d.D()
+	}
+	return o, errors.Join(errs...)
 }
 
 // streamPath returns the stream path behind a route.
@@ -111,6 +154,9 @@ func (r *recorder) serveList(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		httpd.Error(w, problem(err))
 		return
+	}
+	if q.before == "" {
+		items = slices.Concat(r.waiting(q.match), items) // they are in no catalogue
 	}
 	answer := page{Items: items}
 	if items == nil {
@@ -191,9 +237,13 @@ func problem(err error) error {
 		p = httpd.NewProblem(http.StatusBadGateway, err.Error())
 	case errors.Is(err, errClosing), errors.Is(err, context.Canceled):
 		p = httpd.NewProblem(http.StatusServiceUnavailable, "the server shuts down, or the call was given up")
+	case errors.Is(err, errArmed):
+		p = httpd.NewProblem(http.StatusServiceUnavailable, err.Error())
+	case errors.Is(err, errNoRoom):
+		p = httpd.NewProblem(http.StatusInsufficientStorage, err.Error())
 	case errors.Is(err, syscall.ENOSPC):
 		p = httpd.NewProblem(http.StatusInsufficientStorage, "the disk is full")
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		p.Detail = "the server may not write there: " + err.Error()
 	}
 	return p

@@ -131,12 +131,23 @@ func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
 	good := newBadFile(1 << 40)
 	s.onto(good)
 	s.finished(t, "live/good", "h264_aac.flv", 2*time.Second)
-	close(stuck.stall)
-	eventually(t, "the recording failed", func() bool { return len(s.list(t, "?state=failed").Items) == 1 })
-	got := s.list(t, "?state=failed").Items[0]
-	if got.ID != f.ID || !strings.Contains(got.Error, "too slow") {
-		t.Errorf("the list says %+v", got)
+	if now := s.ask(t, http.MethodGet, "/flv/record/status/live/stuck"); now.ID != f.ID || now.Gaps != 1 {
+		t.Errorf("status says %+v", now)
 	}
+	stuck.stuck.Store(false)
+	close(stuck.stall)
+	at := time.Second + (record.MaxQueue>>20+2)*40*time.Millisecond
+	eventually(t, "the queue is empty", func() bool {
+		at += time.Second
+		p.until(at)
+		now := s.ask(t, http.MethodGet, "/flv/record/status/live/stuck")
+		return now.DurationMs > 4000
+	})
+	got := s.ask(t, http.MethodPost, "/flv/record/stop/live/stuck")
+	if got.State != record.Finished || got.Gaps != 1 || got.LostMs <= 0 {
+		t.Errorf("stop says %+v", got)
+	}
+	s.logs(t, "too slow for a recording")
 	if _, err := readPackets(s.call(http.MethodGet, files+f.File).Body); err != nil {
 		t.Errorf("the file is damaged: %v", err)
 	}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"os"
+	"time"
 
 	"sluice/internal/module"
 )
@@ -34,3 +35,17 @@ func UploadTo(m module.Module, b Bucket, cfg S3Config) {
 
 // FileName returns the file of a recording that begins at that time.
 var FileName = fileName
+
+func fileName(path string, start time.Time, attempt int) string {
+	return defaultName.file(naming{path: path, start: start, seq: 1}, attempt)
+}
+
+// Named returns the file that a template gives.
+func Named(t Name, path string, start time.Time, id string, seq, attempt int) string {
+	return t.file(naming{path, start, id, seq}, attempt)
+}
+
+// SetSpace makes m, which does not run yet, look at the disk with look.
+func SetSpace(m module.Module, look func(dir string) (free, total int64, err error)) {
+	m.(*recorder).space.look = look
+}

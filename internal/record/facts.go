@@ -45,7 +45,9 @@ type Facts struct {
 	EndedAt    *time.Time `json:"endedAt"` // nil while it is open
 	DurationMs int64      `json:"durationMs"`
 	Bytes      int64      `json:"bytes"`
-	Error      string     `json:"error"` // why it failed
+	Error      string     `json:"error"`            // why it failed
+	Gaps       int        `json:"gaps,omitempty"`   // how often the disk was too slow
+	LostMs     int64      `json:"lostMs,omitempty"` // of media, in these gaps
 
 	Remote *Remote `json:"remote,omitempty"` // nil as long as nobody has begun to upload it
 
@@ -63,6 +65,9 @@ func (f *Facts) end(s State, at time.Time, err error) {
 		f.Error = err.Error()
 	}
 }
+
+// miss sets what is missing in the file.
+func (f *Facts) miss(g gaps) { f.Gaps, f.LostMs = g.n, g.lost.Milliseconds() }
 
 // newID returns an id that sorts by the time of the recording's start.
 func newID(start time.Time) string {

@@ -71,6 +71,7 @@ func TestTheCatalogueMustLieOutsideTheFolder(t *testing.T) {
 		{record.Config{Dir: "rec", Catalog: "x/../rec/..catalog"}, false},
 		{record.Config{Dir: "/"}, false},
 	} {
+		tc.cfg.Name = record.Default().Name
 		if err := tc.cfg.Validate(); (err == nil) != tc.ok {
 			t.Errorf("%+v: Validate() = %v", tc.cfg, err)
 		}

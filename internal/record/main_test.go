@@ -49,7 +49,7 @@ type server struct {
 }
 
 // build returns the module with its folders in dir.
-func build(ctx context.Context, dir string) (*server, error) {
+func build(ctx context.Context, dir string, change ...func(*record.Config)) (*server, error) {
 	s := &server{dir: dir, log: &logBuffer{}}
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
 	limits := stream.DefaultLimits()
@@ -58,6 +58,9 @@ func build(ctx context.Context, dir string) (*server, error) {
 	s.mux = httpd.NewMux(log, auth.NewGuard(""))
 	cfg := record.Default()
 	cfg.Dir = filepath.Join(dir, "rec")
+	for _, f := range change {
+		f(&cfg)
+	}
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package record
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,27 +21,143 @@ const (
 	// timeFormat is the start of a recording in its file's name.
 	timeFormat = "20060102T150405.000Z"
 	extension  = ".flv"
+	// maxSuffix is the longest that follows a file's name.
+	maxSuffix = len("-") + idLen + len(extension)
 )
 
-// fileName returns the name of a recording's file, relative to the folder and
-// with slashes: one folder per segment of the stream path, and the start time.
-// Later attempts, counted by n from 0, carry a number.
-func fileName(path string, start time.Time, n int) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		segments[i] = fileSegment(s)
+// defaultName is the template of a file's name: one folder per segment of the
+// stream path, and the time of the start.
+const defaultName Name = "{path}/{time}.flv"
+
+// Name is the template of the names of files, relative to the folder and with
+// slashes: text with placeholders, such as "{path}/{time}.flv".
+type Name string
+
+// naming is what the placeholders of a [Name] stand for.
+type naming struct {
+	path  string // of the stream
+	start time.Time
+	id    string
+	seq   int // of the file among the segments of its recording, from 1
+}
+
+// value returns what a placeholder stands for.
+func (n naming) value(placeholder string) (value string, ok bool) {
+	start := n.start.UTC()
+	switch placeholder {
+	case "path":
+		return n.path, true
+	case "name":
+		return n.path[strings.LastIndexByte(n.path, '/')+1:], true
+	case "time":
+		return start.Format(timeFormat), true
+	case "date":
+		return start.Format(time.DateOnly), true
+	case "unix":
+		return strconv.FormatInt(start.Unix(), 10), true
+	case "id":
+		return n.id, true
+	case "seq":
+		return fmt.Sprintf("%04d", n.seq), true
+	default:
+		return "", false
 	}
-	name := start.UTC().Format(timeFormat)
-	if n > 0 {
-		name += fmt.Sprintf("-%d", n+1)
+}
+
+// UnmarshalText reads a template.
+func (t *Name) UnmarshalText(text []byte) error {
+	if err := Name(text).check(); err != nil {
+		return err
 	}
-	return strings.Join(segments, "/") + "/" + name + extension
+	*t = Name(text)
+	return nil
+}
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t Name) MarshalText() ([]byte, error) { return []byte(t), nil }
+
+// check tells what is wrong with a template. Whatever the streams are called,
+// one that is right gives names within the folder.
+func (t Name) check() error {
+	base, ok := strings.CutSuffix(string(t), extension)
+	if !ok {
+		return fmt.Errorf("must end with %s", extension)
+	}
+	literal, err := expand(base, func(p string) (string, bool) {
+		_, ok := naming{path: "x"}.value(p)
+		return "x", ok
+	})
+	if err != nil {
+		return err
+	}
+	for segment := range strings.SplitSeq(literal, "/") {
+		switch segment {
+		case "":
+			return errors.New("must be relative to record.dir, without empty names between slashes")
+		case ".", "..":
+			return fmt.Errorf("%q leads somewhere else", segment)
+		}
+		if i := strings.IndexFunc(segment, func(r rune) bool { return !storable(r) }); i >= 0 {
+			r, _ := utf8.DecodeRuneInString(segment[i:])
+			return fmt.Errorf("%q cannot be part of a name on every file system", r)
+		}
+	}
+	return nil
+}
+
+// expand replaces the placeholders of a text.
+func expand(text string, value func(placeholder string) (string, bool)) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(text, "{")
+		if strings.Contains(before, "}") {
+			return "", errors.New("a } without its {")
+		}
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		placeholder, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", errors.New("a { without its }")
+		}
+		v, ok := value(placeholder)
+		if !ok {
+			return "", fmt.Errorf("{%s} is none of {path}, {name}, {time}, {date}, {unix}, {id}, {seq}", placeholder)
+		}
+		b.WriteString(v)
+		text = after
+	}
+}
+
+// file returns the name of a file. Later attempts, counted by attempt from 0,
+// carry a number; the last one that is worth making carries the id.
+func (t Name) file(n naming, attempt int) string {
+	text, err := expand(strings.TrimSuffix(string(t), extension), n.value)
+	if err != nil { // it was checked
+		text = n.path + "/" + n.id
+	}
+	segments := strings.Split(text, "/")
+	last := len(segments) - 1
+	for i, s := range segments[:last] {
+		segments[i] = fileSegment(s, maxSegment)
+	}
+	suffix := extension
+	switch {
+	case attempt == maxNames-1:
+		suffix = "-" + n.id + extension
+	case attempt > 0:
+		suffix = fmt.Sprintf("-%d%s", attempt+1, extension)
+	}
+	segments[last] = fileSegment(segments[last], maxSegment-maxSuffix) + suffix
+	return strings.Join(segments, "/")
 }
 
 // fileSegment returns the name of the folder for one segment of a stream path.
 // What some file system cannot store is percent-encoded; a percent sign itself
 // is no part of a stream path, so that two segments never share a name.
-func fileSegment(s string) string {
+// It has at most that many bytes.
+func fileSegment(s string, most int) string {
 	var b strings.Builder
 	device := isDevice(s)
 	for i, r := range s {
@@ -53,11 +171,11 @@ func fileSegment(s string) string {
 		}
 		b.WriteRune(r)
 	}
-	if b.Len() <= maxSegment {
+	if b.Len() <= most {
 		return b.String()
 	}
 	sum := sha256.Sum256([]byte(s))
-	return cut(b.String(), maxSegment-1-nameHash) + "%" + hex.EncodeToString(sum[:])[:nameHash]
+	return cut(b.String(), most-1-nameHash) + "%" + hex.EncodeToString(sum[:])[:nameHash]
 }
 
 // cut shortens an encoded name to at most n bytes, not within a rune and not

@@ -47,6 +47,44 @@ func TestAFileIsNamedAfterItsStreamAndTime(t *testing.T) {
 	}
 }
 
+func TestATemplateNamesFiles(t *testing.T) {
+	t.Parallel()
+	for template, want := range map[record.Name]string{
+		"{path}/{time}.flv":           "cam/con/20261122T140405.678Z.flv",
+		"{name}.flv":                  "%63on.flv",
+		"all/{date}/{name}-{seq}.flv": "all/2026-11-22/con-0007.flv",
+		"{unix}-{id}.flv":             "1795356245-abc.flv",
+		"x-{path}.flv":                "x-cam/%63on.flv",
+	} {
+		var n record.Name
+		if err := n.UnmarshalText([]byte(template)); err != nil {
+			t.Errorf("%s: %v", template, err)
+		}
+		if template == "{path}/{time}.flv" {
+			want = "cam/%63on/20261122T140405.678Z.flv"
+		}
+		if got := record.Named(n, "cam/con", someTime, "abc", 7, 0); got != want {
+			t.Errorf("%s names %q, want %q", template, got, want)
+		}
+	}
+	if got := record.Named("{name}.flv", "cam/a", someTime, "abc", 1, 1); got != "a-2.flv" {
+		t.Errorf("the second name is %q", got)
+	}
+}
+
+func TestATemplateThatLeadsElsewhereIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"", "x", ".flv", "/{path}.flv", "../{path}.flv", "a/../{name}.flv", "./a.flv", "a//b.flv", "{path}/.flv", "{what}.flv", "{path.flv", "path}.flv",
+		`a\b.flv`, "a%2Fb.flv", "a:b.flv", "{path}.mp4", "a\x00.flv",
+	} {
+		var n record.Name
+		if err := n.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
 func TestNoNameIsTooLongForAFileSystem(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}

@@ -4,13 +4,12 @@ import (
 	"sync"
 	"time"
 
-	"sluice/internal/session"
 	"sluice/media"
 )
 
 const (
 	// maxQueue is how many bytes of media may wait for the disk: 64 s of
-	// 4 Mbit/s. A recording whose disk is further behind has failed.
+	// 4 Mbit/s. A recording whose disk is further behind has a gap.
 	maxQueue = 32 << 20
 	// maxQueued is how many packets may wait.
 	maxQueued = 1 << 17
@@ -18,24 +17,34 @@ const (
 	batchSize = 512 << 10
 )
 
-// errSlow ends a recording whose disk does not keep up.
-var errSlow error = session.NewReason("disk_slow", "the disk is too slow: too much was waiting to be written")
-
 // queue takes the packets of a stream for the goroutine that writes them. The
-// publisher only ever appends to it, and never waits.
+// publisher only ever appends to it, and never waits. When too much waits,
+// what follows is left out until all of that has been taken and, where there is
+// video, the next key frame comes.
 type queue struct {
 	some chan struct{} // holds a token while packets wait
 	due  chan struct{} // holds a token while a batch waits or the end has come
+	over chan struct{} // closed when the end has come
 
 	mu      sync.Mutex // guards all below
 	packets []*media.Packet
 	bytes   int
 	ended   bool
 	reason  error // why it ended; nil is an end without one
+	video   bool  // there are key frames to wait for
+	gap     bool  // packets are left out
+	from    time.Duration
+	gaps    gaps
+}
+
+// gaps is what was left out.
+type gaps struct {
+	n    int
+	lost time.Duration // of media
 }
 
 func newQueue() *queue {
-	return &queue{some: make(chan struct{}, 1), due: make(chan struct{}, 1)}
+	return &queue{some: make(chan struct{}, 1), due: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // Packet implements [stream.Tap].
@@ -45,8 +54,7 @@ func (q *queue) Packet(p *media.Packet) {
 	if q.ended {
 		return
 	}
-	if q.bytes+len(p.Body) > maxQueue || len(q.packets) == maxQueued {
-		q.endLocked(errSlow)
+	if !q.fits(p) {
 		return
 	}
 	q.packets = append(q.packets, p)
@@ -56,6 +64,35 @@ func (q *queue) Packet(p *media.Packet) {
 		put(q.due)
 	}
 }
+
+// fits tells whether a packet is taken, and counts what is not. mu is held.
+func (q *queue) fits(p *media.Packet) bool {
+	switch {
+	case q.gap:
+		q.gap = len(q.packets) > 0 || p.Kind == media.Data || q.video && !isKey(p)
+		q.gaps.lost += max(p.DTS-q.from, 0)
+		q.from = max(p.DTS, q.from)
+	case q.bytes+len(p.Body) > maxQueue || len(q.packets) == maxQueued:
+		q.gap, q.from = true, p.DTS
+		q.gaps.n++
+	}
+	return !q.gap
+}
+
+// missing returns what was left out since that was last taken, and takes it if
+// take is set.
+func (q *queue) missing(take bool) gaps {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	g := q.gaps
+	if take {
+		q.gaps = gaps{}
+	}
+	return g
+}
+
+// isKey tells whether a file can begin with a packet if there is video.
+func isKey(p *media.Packet) bool { return p.Kind == media.Video && p.Key && p.Track == 0 }
 
 // End implements [stream.Tap]. It also ends the recording for any other
 // reason. Only the first call counts.
@@ -70,6 +107,7 @@ func (q *queue) endLocked(reason error) {
 		return
 	}
 	q.ended, q.reason = true, reason
+	close(q.over)
 	put(q.due)
 }
 

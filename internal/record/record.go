@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"sluice/internal/module"
+	"sluice/internal/stream"
 )
 
 // name is the module's name; play is the section that turns it off as well.
@@ -42,7 +43,12 @@ func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) 
 	}
 	r := &recorder{
 		log: d.Log, streams: d.Streams, sessions: d.Sessions,
-		store: newStore(dir, catalog, d.Log), open: make(map[string]*recording),
+		store: newStore(dir, catalog, d.Log), config: cfg, space: space{dir, cfg.MinFree, statfs},
+		open: make(map[string]*recording), failures: make(map[string]error),
+	}
+	r.store.name = cfg.Name
+	if cfg.Window > 0 {
+		d.Streams.Keep(stream.Keep{Time: cfg.Window.D(), Bytes: int(cfg.WindowMemory)})
 	}
 	if away != nil {
 		r.uploads = newUploader(d.Log, r.store, away, cfg.S3)

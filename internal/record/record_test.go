@@ -385,8 +385,9 @@ func TestARecordingEndsCleanlyBeforeItsClockDoes(t *testing.T) {
 		}
 		<-time.After(time.Second)
 		synctest.Wait()
-		f := s.list(t, "").Items[0]
-		if f.State != record.Finished || !strings.Contains(s.log.String(), `"reason":"timeline_full"`) {
+		items := s.list(t, "").Items
+		f := items[len(items)-1]
+		if len(items) != 2 || items[0].State != record.Running || f.State != record.Finished || !strings.Contains(s.log.String(), `"reason":"timeline_full"`) {
 			t.Errorf("the list says %+v, the log\n%s", f, s.log)
 		}
 		plays(t, s.file(f))

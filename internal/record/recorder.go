@@ -36,27 +36,46 @@ type recorder struct {
 	streams  *stream.Registry
 	sessions *session.List
 	store    *store
-	uploads  *uploader      // nil where recordings stay on the disk
+	uploads  *uploader // nil where recordings stay on the disk
+	config   Config
+	space    space
 	work     sync.WaitGroup // the goroutines of open
 
-	mu      sync.Mutex            // guards all below; no I/O while it is held
-	open    map[string]*recording // by stream path
-	closing bool
+	mu       sync.Mutex            // guards all below; no I/O while it is held
+	open     map[string]*recording // by stream path
+	armed    int                   // of open
+	failures map[string]error      // by stream path: why the last recording failed
+	closing  bool
 }
 
-// start returns the recording of a stream, which it begins unless one runs.
-func (r *recorder) start(ctx context.Context, path string) (Facts, error) {
+// options is what a recording is asked to do.
+type options struct {
+	arm    bool          // wait for the stream
+	before time.Duration // how far back it begins
+	length time.Duration // when it ends by itself; 0 is never
+	until  time.Time     // the same of one that goes on in place of another
+	auto   bool          // nobody asked
+}
+
+// start returns the recording of a stream, which it begins unless one runs or
+// is armed. The options of one that is there stay as they are.
+func (r *recorder) start(ctx context.Context, path string, o options) (Facts, error) {
 	for {
 		s := r.streams.Find(path)
 		if s == nil { // it may be held for its publisher, and recorded
-			if f, ok := r.status(path); ok && f.State == Reconnecting {
+			if f, ok := r.status(path); ok && (f.State == Reconnecting || f.State == Armed) {
 				return f, nil
 			}
-			return Facts{}, errNotLive
+			if !o.arm {
+				return Facts{}, errNotLive
+			}
 		}
-		rec, own, err := r.reserve(path)
+		rec, own, err := r.reserve(path, o, s == nil)
 		if err != nil {
 			return Facts{}, err
+		}
+		if own && s == nil {
+			return r.arm(rec, path), nil
 		}
 		if own {
 			err := r.begin(rec, s)
@@ -65,20 +84,25 @@ func (r *recorder) start(ctx context.Context, path string) (Facts, error) {
 			}
 			return rec.snapshot(), err
 		}
-		if err := wait(ctx, rec.begun); err != nil {
-			return Facts{}, err
-		}
-		if rec.startErr != nil && !errors.Is(rec.startErr, errNotLive) {
-			return Facts{}, rec.startErr
-		}
-		if ended, _ := rec.queue.state(); !ended && rec.startErr == nil {
-			return rec.snapshot(), nil
-		}
-		// It is being finished: a new one can begin when that is done.
-		if err := wait(ctx, rec.done); err != nil {
-			return Facts{}, err
+		if f, ok, err := join(ctx, rec); ok || err != nil {
+			return f, err
 		}
 	}
+}
+
+// join returns the facts of a recording that somebody else has begun, or waits
+// until it is over, so that a new one can begin.
+func join(ctx context.Context, rec *recording) (f Facts, ok bool, err error) {
+	if err := wait(ctx, rec.begun); err != nil {
+		return Facts{}, false, err
+	}
+	if rec.startErr != nil && !errors.Is(rec.startErr, errNotLive) {
+		return Facts{}, false, rec.startErr
+	}
+	if ended, _ := rec.queue.state(); !ended && rec.startErr == nil {
+		return rec.snapshot(), true, nil
+	}
+	return Facts{}, false, wait(ctx, rec.done)
 }
 
 func wait(ctx context.Context, c <-chan struct{}) error {
@@ -92,7 +116,7 @@ func wait(ctx context.Context, c <-chan struct{}) error {
 
 // reserve returns the recording of a path. own tells that it is new, and for
 // the caller to begin.
-func (r *recorder) reserve(path string) (rec *recording, own bool, err error) {
+func (r *recorder) reserve(path string, o options, arm bool) (rec *recording, own bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closing {
@@ -101,10 +125,22 @@ func (r *recorder) reserve(path string) (rec *recording, own bool, err error) {
 	if rec := r.open[path]; rec != nil {
 		return rec, false, nil
 	}
-	rec = newRecording(r.log)
+	if arm && r.armed >= maxArmed {
+		return nil, false, errArmed
+	}
+	return r.newRecording(path, o, arm), true, nil
+}
+
+// newRecording makes a recording and puts it into place. mu is held.
+func (r *recorder) newRecording(path string, o options, arm bool) *recording {
+	rec := newRecording(r.log)
+	rec.options, rec.store, rec.segment = o, r.store, r.config.Segment
 	r.open[path] = rec
+	if arm {
+		r.armed++
+	}
 	r.work.Add(1)
-	return rec, true, nil
+	return rec
 }
 
 // begin makes the file of a reserved recording and starts to write it.
@@ -116,12 +152,12 @@ func (r *recorder) begin(rec *recording, s *stream.Stream) error {
 	}
 	close(rec.begun)
 	if err != nil {
-		r.release(s.Path(), rec)
+		r.release(s.Path(), rec, err)
 		return err
 	}
 	go func() {
-		defer r.release(s.Path(), rec)
 		rec.run()
+		r.release(s.Path(), rec, nil)
 	}()
 	return nil
 }
@@ -131,41 +167,73 @@ func (r *recorder) prepare(rec *recording, s *stream.Stream) error {
 	if err != nil {
 		return err
 	}
-	window, detach, err := s.Tap(rec.queue)
+	if err := r.space.check(0); err != nil {
+		return err
+	}
+	rec.queue.video, rec.waiting = s.HasVideo(), s.HasVideo()
+	window, detach, err := s.TapFrom(rec.queue, rec.options.before)
 	if err != nil {
 		return errNotLive
 	}
-	f, facts, err := r.store.newFile(catalog, s.Path(), time.Now())
-	if err == nil {
-		err = rec.open(f, facts, catalog, s)
-		if err != nil {
-			_ = f.Close()                      // it is removed
-			_ = r.store.remove(catalog, facts) // the first error tells more
-		}
-	}
+	now := time.Now()
+	rec.stream, rec.catalog = s, catalog
+	p, facts, err := rec.next(Facts{ID: rec.snapshot().ID, StreamPath: s.Path(), StartedAt: now}, s)
 	if err != nil {
 		detach()
 		return err
 	}
+	if rec.until = rec.options.until; rec.until.IsZero() && rec.options.length > 0 {
+		rec.until = now.Add(rec.options.length)
+	}
 	rec.window, rec.detach = window, detach
 	rec.session = r.sessions.Open(session.Info{Role: session.Recording, Proto: "file", Stream: s.Path()}, rec.queue.End)
+	rec.use(p, facts)
 	return nil
 }
 
-// release forgets a recording that is over.
-func (r *recorder) release(path string, rec *recording) {
+// maxFailures is how many streams are remembered whose recording failed.
+const maxFailures = 1000
+
+// release forgets a recording that is over, and remembers why it failed, or
+// could not begin. Where its stream goes on with other tracks, another one waits
+// in its place.
+func (r *recorder) release(path string, rec *recording, failed error) {
+	if f := rec.snapshot(); failed == nil && f.State == Failed {
+		failed = rec.reason
+	}
 	r.mu.Lock()
 	delete(r.open, path)
+	if failed == nil || errors.Is(failed, errNotLive) {
+		delete(r.failures, path)
+	} else if _, known := r.failures[path]; known || len(r.failures) < maxFailures {
+		r.failures[path] = failed
+	}
+	var next *recording
+	if r.goesOn(rec) {
+		o := rec.options
+		o.until = rec.until
+		next = r.newRecording(path, o, true)
+	}
 	r.mu.Unlock()
+	if next != nil {
+		r.follow(next, path)
+	}
 	close(rec.done)
-	put(r.store.settled)
+	r.store.signal()
 	r.work.Done()
+}
+
+// failure returns why the last recording of a stream failed, nil if it did not.
+func (r *recorder) failure(path string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failures[path]
 }
 
 // stop ends the recording of a stream and returns its final facts, when the
 // file is complete and synced.
 func (r *recorder) stop(ctx context.Context, path string) (Facts, error) {
-	rec := r.find(path)
+	rec := r.halt(path)
 	if rec == nil {
 		return Facts{}, errNotRecorded
 	}
@@ -180,6 +248,17 @@ func (r *recorder) stop(ctx context.Context, path string) (Facts, error) {
 		return Facts{}, err
 	}
 	return rec.snapshot(), nil
+}
+
+// halt returns the recording of a stream, behind which none follows.
+func (r *recorder) halt(path string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec := r.open[path]
+	if rec != nil {
+		rec.stopped = true
+	}
+	return rec
 }
 
 // status returns the running recording of a stream.
@@ -311,6 +390,14 @@ func (r *recorder) erase(ctx context.Context, c *catalog, f Facts) error {
 // Run implements [module.Module]: it ends all recordings cleanly when ctx is
 // done.
 func (r *recorder) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	work.Go(func() { r.watchDisk(ctx) })
+	if len(r.config.Auto) > 0 {
+		work.Go(func() { r.runAuto(ctx) })
+	}
+	if r.config.Retain != (RetainConfig{}) {
+		work.Go(func() { r.retain(ctx) })
+	}
 	if r.uploads != nil {
 		r.uploads.run(ctx)
 	}
@@ -322,6 +409,7 @@ func (r *recorder) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	r.work.Wait()
+	work.Wait()
 	r.store.close()
 	return nil
 }

@@ -26,53 +26,99 @@ const (
 	maxWrite = 1 << 20
 )
 
+var (
+	// errElapsed ends a recording that was asked for that long.
+	errElapsed error = session.NewReason("elapsed", "the time is over that the recording was asked for")
+	// errRemoved ends a recording whose file was taken away.
+	errRemoved error = session.NewReason("file_removed", "the file was removed while it was being written")
+)
+
 // errFull ends a recording at the longest time that a file can express.
 var errFull error = session.NewReason("file_full", "the file has reached the longest time that its format can express")
 
-// recording is one recording from the moment that it is asked for. Its file is
-// written by one goroutine, which owns what no lock guards.
+// recording is one recording from the moment that it is asked for, with one
+// file after the other where it has segments. They are written by one
+// goroutine, which owns what no lock guards.
 type recording struct {
-	log   *slog.Logger
-	queue *queue
-	begun chan struct{} // closed when it is known whether it could begin
-	done  chan struct{} // closed when nothing of it is left
+	log     *slog.Logger
+	options options
+	store   *store
+	segment SegmentConfig
+	queue   *queue
+	begun   chan struct{} // closed when it is known whether it could begin, or that it waits for its stream
+	done    chan struct{} // closed when nothing of it is left
+	stopped bool          // by a call of the API; guarded by recorder.mu
 
-	// Set before begun is closed.
-	startErr error
-	stream   *stream.Stream
-	file     file
-	tail     *tail
-	writer   *flv.FileWriter
-	catalog  *catalog
-	session  *session.Session
-	window   []*media.Packet // what the stream held when it began
-	detach   func()
+	startErr error // set before begun is closed
 
-	waiting bool      // video, but no key frame yet
-	updated time.Time // when the file was last told its own length
+	// Set before it runs.
+	stream  *stream.Stream
+	catalog *catalog
+	session *session.Session
+	window  []*media.Packet // what the stream held when it began
+	detach  func()
+	until   time.Time // when it ends by itself; zero is never
+
+	part
+	seq     int           // of the part
+	empty   bool          // the part has no packet yet
+	first   time.Duration // the time of the part's first packet
+	closed  bool          // the part's file is closed
+	waiting bool          // video, but no key frame yet
+	updated time.Time     // when the file was last told its own length
+	reason  error         // why it ended; set by run
 
 	mu    sync.Mutex // guards facts
 	facts Facts
+}
+
+// part is one file that is written.
+type part struct {
+	file   file
+	tail   *tail
+	writer *flv.FileWriter
 }
 
 func newRecording(log *slog.Logger) *recording {
 	return &recording{log: log, queue: newQueue(), begun: make(chan struct{}), done: make(chan struct{})}
 }
 
-// open writes the beginning of the file.
-func (r *recording) open(f file, facts Facts, c *catalog, s *stream.Stream) error {
+// newPart writes the beginning of a file.
+func newPart(f file, s *stream.Stream) (part, error) {
 	t := &tail{file: f}
 	w, err := flv.NewFileWriter(t, flv.FileOptions{Tracks: s.Tracks(), Metadata: s.Metadata(), CodecMetadata: s.CodecMetadata()})
 	if err == nil {
 		err = t.flush()
 	}
 	if err != nil {
-		return fmt.Errorf("writing the beginning: %w", err)
+		return part{}, fmt.Errorf("writing the beginning: %w", err)
 	}
-	r.stream, r.file, r.tail, r.writer, r.catalog, r.facts = s, f, t, w, c, facts
-	r.waiting = s.HasVideo()
-	r.count(w.Info())
-	return nil
+	return part{f, t, w}, nil
+}
+
+// next makes the file of the next part and writes its beginning. Nothing is
+// left of it after an error.
+func (r *recording) next(draft Facts, s *stream.Stream) (part, Facts, error) {
+	f, facts, err := r.store.newFile(r.catalog, draft, r.seq+1)
+	if err != nil {
+		return part{}, Facts{}, err
+	}
+	p, err := newPart(f, s)
+	if err != nil {
+		_ = f.Close()                        // it is removed
+		_ = r.store.remove(r.catalog, facts) // the first error tells more
+	}
+	return p, facts, err
+}
+
+// use goes on with a part.
+func (r *recording) use(p part, facts Facts) {
+	r.part, r.empty, r.closed = p, true, false
+	r.seq++
+	r.mu.Lock()
+	r.facts = facts
+	r.mu.Unlock()
+	r.count(p.writer.Info())
 }
 
 // snapshot returns the facts as they are now. A recording waits while its
@@ -81,10 +127,20 @@ func (r *recording) snapshot() Facts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	f := r.facts
-	if f.State == Running && r.stream.State() == stream.Reconnecting {
-		f.State = Reconnecting
+	if f.State == Running {
+		f.miss(r.queue.missing(false))
+		if r.stream.State() == stream.Reconnecting {
+			f.State = Reconnecting
+		}
 	}
 	return f
+}
+
+// records tells whether the recording is one of that stream.
+func (r *recording) records(s *stream.Stream) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.facts.File != "" && r.stream == s
 }
 
 // count takes over how much the file holds.
@@ -99,25 +155,38 @@ func (r *recording) count(info flv.FileInfo) {
 
 // run writes the file until the queue ends.
 func (r *recording) run() {
+	defer r.limit()()
 	err := r.guard(r.write)
 	r.queue.End(err)
 	r.detach()
-	_, reason := r.queue.state()
-	if err == nil && errors.Is(reason, errSlow) {
-		err = reason
-	}
+	_, r.reason = r.queue.state()
 	finish := r.finish
-	if err != nil {
+	switch {
+	case r.closed:
+		finish = func() error { return nil }
+	case err != nil:
 		finish = r.salvage
+	case errors.Is(r.reason, errNoRoom), errors.Is(r.reason, errRemoved):
+		err = r.reason
 	}
 	if also := r.guard(finish); err == nil {
 		err = also
 	}
 	r.settle(err)
 	if err != nil {
-		reason = err
+		r.reason = err
 	}
-	r.session.End(reason)
+	r.session.End(r.reason)
+}
+
+// limit ends the recording when its time is over, unless it is called off
+// before.
+func (r *recording) limit() (off func()) {
+	if r.until.IsZero() {
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(r.until), func() { r.queue.End(errElapsed) })
+	return func() { timer.Stop() }
 }
 
 // guard turns a panic into an error, so that it costs one recording and not
@@ -153,8 +222,19 @@ func (r *recording) writeBatch(batch []*media.Packet) error {
 		packets = r.beginning(slices.Concat(r.window, batch))
 		r.window = nil
 	}
+	if slices.ContainsFunc(packets, r.cuts) {
+		inOrder(packets) // sound from before the cut belongs there
+	}
 	for _, p := range packets {
+		if r.cuts(p) {
+			if err := r.cut(); err != nil {
+				return err
+			}
+		}
 		err := r.writer.Write(p)
+		if r.empty {
+			r.empty, r.first = false, p.DTS
+		}
 		if errors.Is(err, flv.ErrFileFull) {
 			r.queue.End(errFull)
 			break
@@ -193,14 +273,19 @@ func (r *recording) update() error {
 // picture comes behind it in some streams.
 func (r *recording) beginning(packets []*media.Packet) []*media.Packet {
 	if r.waiting {
-		at := slices.IndexFunc(packets, func(p *media.Packet) bool { return p.Kind == media.Video && p.Key && p.Track == 0 })
+		at := slices.IndexFunc(packets, isKey)
 		if at < 0 {
 			return nil
 		}
 		packets, r.waiting = packets[at:], false
 	}
-	slices.SortStableFunc(packets, func(a, b *media.Packet) int { return cmp.Compare(a.DTS, b.DTS) })
+	inOrder(packets)
 	return packets
+}
+
+// inOrder puts packets in the order of their times.
+func inOrder(packets []*media.Packet) {
+	slices.SortStableFunc(packets, func(a, b *media.Packet) int { return cmp.Compare(a.DTS, b.DTS) })
 }
 
 // finish makes the file complete and waits for the disk.
@@ -209,6 +294,7 @@ func (r *recording) finish() error {
 	if err == nil {
 		err = r.file.Sync()
 	}
+	r.closed = true
 	if also := r.file.Close(); err == nil {
 		err = also
 	}
@@ -234,9 +320,13 @@ func (r *recording) settle(err error) {
 		state = Failed
 	}
 	r.mu.Lock()
+	r.facts.miss(r.queue.missing(true))
 	r.facts.end(state, time.Now(), err)
 	facts := r.facts
 	r.mu.Unlock()
+	if facts.Gaps > 0 {
+		r.log.Warn("the disk was too slow for a recording", "stream", facts.StreamPath, "file", facts.File, "gaps", facts.Gaps, "lost_ms", facts.LostMs)
+	}
 	if err := r.catalog.update(facts); err != nil {
 		r.log.Error("the catalogue does not know how a recording ended", "stream", facts.StreamPath, "file", facts.File, "err", err)
 	}

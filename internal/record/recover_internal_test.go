@@ -22,7 +22,7 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, facts, err := s.newFile(c, "live/test", time.Now())
+	f, facts, err := s.newFile(c, Facts{StreamPath: "live/test", StartedAt: time.Now()}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

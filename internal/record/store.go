@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"sync"
-	"time"
 
 	"sluice/flv"
 	"sluice/internal/filelock"
@@ -19,9 +18,11 @@ import (
 // never records needs no place to write. It is safe for concurrent use.
 type store struct {
 	dir, catalogDir string
+	name            Name
 	log             *slog.Logger
 	create          func(root *os.Root, name string) (file, error)
 	settled         chan struct{}  // holds a token when a file has been finished
+	stale           chan struct{}  // likewise, for those who delete
 	stop            chan struct{}  // closed when repairs have to end
 	work            sync.WaitGroup // the repairs
 
@@ -70,7 +71,13 @@ func (s *store) open(create bool) (*catalog, error) {
 
 // newStore returns the store of two folders, which it does not touch yet.
 func newStore(dir, catalogDir string, log *slog.Logger) *store {
-	return &store{dir: dir, catalogDir: catalogDir, log: log, create: createFile, settled: make(chan struct{}, 1), stop: make(chan struct{})}
+	return &store{dir: dir, catalogDir: catalogDir, name: defaultName, log: log, create: createFile, settled: make(chan struct{}, 1), stale: make(chan struct{}, 1), stop: make(chan struct{})}
+}
+
+// signal says that a file has been finished.
+func (s *store) signal() {
+	put(s.settled)
+	put(s.stale)
 }
 
 // close ends the repairs and lets other processes in. The store is not used
@@ -92,8 +99,9 @@ func (s *store) root() (*os.Root, error) { return os.OpenRoot(s.dir) }
 // maxNames is how many names are tried for one recording.
 const maxNames = 100
 
-// newFile makes the file and the entry of a recording that begins now.
-func (s *store) newFile(c *catalog, streamPath string, now time.Time) (file, Facts, error) {
+// newFile makes the file and the entry of a recording, whose path, start and
+// perhaps id the draft has. seq is its number among the segments.
+func (s *store) newFile(c *catalog, draft Facts, seq int) (file, Facts, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, Facts{}, fmt.Errorf("making the folder: %w", err)
 	}
@@ -102,9 +110,13 @@ func (s *store) newFile(c *catalog, streamPath string, now time.Time) (file, Fac
 		return nil, Facts{}, fmt.Errorf("opening the folder: %w", err)
 	}
 	defer closeRoot(root)
-	facts := Facts{StreamPath: streamPath, State: Running, StartedAt: instant(now)}
+	facts := draft
+	facts.State, facts.StartedAt = Running, instant(draft.StartedAt)
 	for n := range maxNames {
-		facts.ID, facts.File = newID(now), fileName(streamPath, now, n)
+		if draft.ID == "" {
+			facts.ID = newID(draft.StartedAt)
+		}
+		facts.File = s.name.file(naming{facts.StreamPath, facts.StartedAt, facts.ID, seq}, n)
 		f, err := s.claim(c, root, facts)
 		if errors.Is(err, errTaken) || errors.Is(err, fs.ErrExist) {
 			continue

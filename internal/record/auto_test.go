@@ -1,0 +1,251 @@
+package record_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sluice/internal/conf"
+	"sluice/internal/glob"
+	"sluice/internal/record"
+	"sluice/media"
+)
+
+// configured returns a server whose section was changed.
+func configured(t *testing.T, change func(*record.Config)) *server {
+	t.Helper()
+	s, err := build(t.Context(), t.TempDir(), change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.run(t)
+	return s
+}
+
+// status returns what runs of the path that the tests use.
+func (s *server) status(t *testing.T) record.Facts {
+	t.Helper()
+	return decode[record.Facts](t, s.call(http.MethodGet, "/flv/record/status/live/test"))
+}
+
+func TestAnArmedRecordingBeginsWithItsStream(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	armed := s.ask(t, http.MethodPost, "/flv/record/start/live/test?arm=true")
+	if armed.State != record.Armed || armed.File != "" {
+		t.Errorf("start answers %+v", armed)
+	}
+	for _, f := range []record.Facts{s.status(t), s.list(t, "?state=armed").Items[0], s.ask(t, http.MethodPost, "/flv/record/start/live/test")} {
+		if f.ID != armed.ID || f.State != record.Armed {
+			t.Errorf("it is %+v", f)
+		}
+	}
+	p := s.publish(t, "live/test", "h264_aac.flv").until(500 * time.Millisecond)
+	eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+	p.until(3 * time.Second).end()
+	eventually(t, "it ended", func() bool { return s.status(t).State == "idle" })
+	items := s.list(t, "").Items
+	if len(items) != 1 || items[0].ID != armed.ID || items[0].State != record.Finished {
+		t.Fatalf("the list has %+v", items)
+	}
+	recorded(t, s.file(items[0]), frames(t, "h264_aac.flv", 0)[:len(packetsBefore(t, s.file(items[0])))])
+}
+
+// packetsBefore returns the frames of a file.
+func packetsBefore(t *testing.T, file string) (out []media.Packet) {
+	t.Helper()
+	for _, p := range packets(t, file) {
+		if p.Kind != media.Data && p.Type != media.Config {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func TestAnArmedRecordingCanBeStopped(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	armed := s.ask(t, http.MethodPost, "/flv/record/start/live/test?arm=true")
+	if f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test"); f.ID != armed.ID || f.State != record.Finished || f.EndedAt == nil {
+		t.Errorf("stop answers %+v", f)
+	}
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	if f := s.status(t); f.State != "idle" {
+		t.Errorf("status answers %+v", f)
+	}
+	if items := s.list(t, "").Items; len(items) != 0 {
+		t.Errorf("the list has %+v", items)
+	}
+}
+
+func TestARecordingEndsAfterTheTimeItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test?for=50ms")
+	eventually(t, "it ended", func() bool {
+		return s.list(t, "?state=finished").Items != nil && len(s.list(t, "?state=finished").Items) == 1
+	})
+	plays(t, s.file(f))
+}
+
+func TestARecordingCanBeginBeforeItWasStarted(t *testing.T) {
+	t.Parallel()
+	s := configured(t, func(c *record.Config) { c.Window = conf.Duration(time.Minute) })
+	s.publish(t, "live/test", "h264_aac.flv").until(8 * time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test?before=5s")
+	f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	if f.DurationMs < 5000 || f.DurationMs > 7200 {
+		t.Errorf("it holds %d ms", f.DurationMs)
+	}
+	plays(t, s.file(f))
+}
+
+func TestBadOptionsOfAStartAreNamed(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	for query, says := range map[string]string{"arm=maybe": "arm", "before=10": "before", "for=-1s": "for"} {
+		refused(t, s.call(http.MethodPost, "/flv/record/start/live/test?"+query), http.StatusBadRequest, says)
+	}
+}
+
+func TestStreamsThatMatchAreRecordedUnasked(t *testing.T) {
+	t.Parallel()
+	s := configured(t, func(c *record.Config) { c.Auto = []glob.Pattern{"live/*"} })
+	p := s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	s.publish(t, "other/test", "h264_aac.flv").until(2 * time.Second)
+	eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+	first := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	p.until(3 * time.Second).end()
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	eventually(t, "the next one is recorded", func() bool { return s.status(t).State == record.Running })
+	if items := s.list(t, "").Items; len(items) != 2 || items[1].ID != first.ID {
+		t.Errorf("the list has %+v", items)
+	}
+}
+
+func TestARecordingGoesOnInANewFileWhenTheTracksChange(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	p := s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	other := s.publish(t, "live/other", "h264_bframes_aac.flv") // for its packets
+	other.pub = p.pub
+	for _, pkt := range fixture(t, "h264_bframes_aac.flv") {
+		if err := p.pub.Write(pkt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the next file", func() bool {
+		return s.status(t).State == record.Running && len(s.list(t, "").Items) == 2
+	})
+	s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	for _, f := range s.list(t, "").Items {
+		if f.State != record.Finished {
+			t.Errorf("the list has %+v", f)
+		}
+		plays(t, s.file(f))
+	}
+}
+
+func TestSegmentsAreWholeFilesThatBeginAtKeyFrames(t *testing.T) {
+	t.Parallel()
+	s := configured(t, func(c *record.Config) {
+		c.Segment.Duration = conf.Duration(2 * time.Second)
+		c.Name = "{date}/{name}-{seq}.flv"
+	})
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	p.until(9 * time.Second)
+	last := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	items := s.list(t, "").Items
+	if len(items) < 3 || items[0].ID != last.ID || !strings.HasSuffix(items[len(items)-1].File, "/test-0001.flv") {
+		t.Fatalf("the list has %+v", items)
+	}
+	frames := 0
+	for _, f := range items {
+		all := packetsBefore(t, s.file(f))
+		frames += len(all)
+		if f.State != record.Finished || !all[0].Key && all[0].Kind == media.Video {
+			t.Errorf("%+v begins with %+v", f, all[0])
+		}
+		plays(t, s.file(f))
+	}
+	one := newServer(t, t.TempDir())
+	q := one.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	one.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	q.until(9 * time.Second)
+	whole := one.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	if want := len(packetsBefore(t, one.file(whole))); frames != want {
+		t.Errorf("%d frames in segments, %d in one file", frames, want)
+	}
+}
+
+func TestOnlyWhatIsNotToBeKeptIsDeleted(t *testing.T) {
+	t.Parallel()
+	s := configured(t, func(c *record.Config) { c.Retain.PerStream = 2 })
+	var all []record.Facts
+	for range 4 {
+		all = append(all, s.finished(t, "live/test", "h264_aac.flv", 2*time.Second))
+	}
+	other := s.finished(t, "live/other", "h264_aac.flv", 2*time.Second)
+	eventually(t, "the oldest are gone", func() bool { return len(s.list(t, "").Items) == 3 })
+	for i, f := range append(all, other) {
+		if _, err := os.Stat(s.file(f)); (err == nil) != (i >= 2) {
+			t.Errorf("recording %d: %v", i, err)
+		}
+	}
+}
+
+func TestRecordingsEndAndBeginAgainWithTheRoomOnTheDisk(t *testing.T) {
+	t.Parallel()
+	s, err := build(t.Context(), t.TempDir(), func(c *record.Config) {
+		c.Auto = []glob.Pattern{"**"}
+		c.MinFree = record.MinFree{Size: conf.MiB}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var free atomic.Int64
+	free.Store(1 << 30)
+	record.SetSpace(s.module, func(string) (int64, int64, error) { return free.Load(), 1 << 30, nil })
+	s.run(t)
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+	free.Store(1000)
+	eventually(t, "it failed", func() bool { return len(s.list(t, "?state=failed").Items) == 1 })
+	got := s.list(t, "?state=failed").Items[0]
+	if !strings.Contains(got.Error, "min_free") {
+		t.Errorf("the list has %+v", got)
+	}
+	plays(t, s.file(got))
+	refused(t, s.call(http.MethodPost, "/flv/record/start/live/test"), http.StatusInsufficientStorage, "min_free")
+	free.Store(1 << 30)
+	eventually(t, "it begins again", func() bool { return s.status(t).State == record.Running })
+}
+
+func TestAFolderThatIsRemovedEndsTheRecording(t *testing.T) {
+	t.Parallel()
+	s, err := build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.SetSpace(s.module, func(string) (int64, int64, error) { return 1 << 29, 1 << 32, nil }) // so that it is looked at often
+	s.run(t)
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	if err := os.RemoveAll(filepath.Join(s.dir, "rec")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ended", func() bool {
+		return strings.Contains(s.call(http.MethodGet, "/flv/record/status/live/test").Body.String(), "removed")
+	})
+	if s.streams.Find("live/test") == nil {
+		t.Error("the stream ended with its recording")
+	}
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+}

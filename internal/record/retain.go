@@ -1,0 +1,107 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+)
+
+const (
+	// retainEvery is how often it is looked for recordings that are too old.
+	retainEvery = time.Minute
+	// retainPause is the least time between two looks, however many
+	// recordings end.
+	retainPause = time.Second
+	// retainPage is how many recordings are looked at at once.
+	retainPage = 1000
+)
+
+// retain deletes what the configuration does not want to keep, until ctx is
+// done.
+func (r *recorder) retain(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.store.stale:
+			timer.Reset(retainPause)
+			continue
+		}
+		r.prune(ctx, time.Now())
+		timer.Reset(retainEvery)
+	}
+}
+
+// prune deletes the recordings that nobody wants to keep, the oldest first.
+func (r *recorder) prune(ctx context.Context, now time.Time) {
+	due, err := r.surplus(now)
+	if err != nil {
+		r.log.ErrorContext(ctx, "cannot look for recordings to delete", "err", err)
+		return
+	}
+	for _, f := range slices.Backward(due) {
+		if ctx.Err() != nil {
+			return
+		}
+		switch err := r.remove(ctx, f.File); {
+		case errors.Is(err, errNoFile): // somebody else was faster
+		case err != nil:
+			r.log.ErrorContext(ctx, "could not delete a recording that is not to be kept", "stream", f.StreamPath, "file", f.File, "err", err)
+		default:
+			r.log.InfoContext(ctx, "deleted a recording that is not to be kept", "stream", f.StreamPath, "file", f.File)
+		}
+	}
+}
+
+// surplus returns the recordings that are not to be kept, newest first.
+func (r *recorder) surplus(now time.Time) (due []Facts, err error) {
+	k := keeper{config: r.config.Retain, now: now, streams: make(map[string]int)}
+	before := ""
+	for {
+		items, more, err := r.list(before, retainPage, func(*Facts) bool { return true })
+		if err != nil {
+			return nil, err
+		}
+		for i := range items {
+			if k.surplus(&items[i]) {
+				due = append(due, items[i])
+			}
+		}
+		if !more {
+			return due, nil
+		}
+		before = items[len(items)-1].ID
+	}
+}
+
+// keeper decides what is kept, from the newest recording to the oldest.
+type keeper struct {
+	config  RetainConfig
+	now     time.Time
+	bytes   int64
+	streams map[string]int // how many there are of each
+}
+
+// surplus tells whether a recording is not to be kept. Those that run count,
+// and stay; those that only the storage has are left alone.
+func (k *keeper) surplus(f *Facts) bool {
+	if f.Remote != nil && !f.Remote.Local {
+		return false
+	}
+	k.bytes += f.Bytes
+	k.streams[f.StreamPath]++
+	c := k.config
+	switch {
+	case f.busy() || f.EndedAt == nil:
+		return false
+	case c.Age > 0 && k.now.Sub(*f.EndedAt) > c.Age.D():
+		return true
+	case c.Bytes > 0 && k.bytes > int64(c.Bytes):
+		return true
+	}
+	return c.PerStream > 0 && k.streams[f.StreamPath] > c.PerStream
+}
