@@ -121,7 +121,7 @@ func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
 	stuck.stuck.Store(true)
 	big := make([]byte, 1<<20)
 	copy(big, []byte{0x27, 1, 0, 0, 0})
-	for i := range record.MaxQueue>>20 + 2 { // far more than may wait
+	for i := range 2*record.MaxQueue>>20 + 2 { // all that may wait, behind as much that the writer has taken
 		p.until(time.Second + time.Duration(i)*40*time.Millisecond)
 		pkt := media.Packet{Kind: media.Video, Codec: media.H264, DTS: time.Second + time.Duration(i)*40*time.Millisecond, Body: big, Payload: 5}
 		if err := p.pub.Write(pkt); err != nil {
