@@ -13,8 +13,13 @@ import (
 const perWorker = 128
 
 // turns gives each viewer of a round its turn, on all processors. Each round
-// begins a third further on, so that nobody is always the last.
+// of more than one batch begins a third further on, so that nobody is always
+// the last.
 func (l *Log) turns(woken []*Viewer) {
+	if len(woken) <= socket.RingSize {
+		l.serveAll(woken)
+		return
+	}
 	third := len(woken) / 3
 	l.share(woken[third:])
 	l.share(woken[:third])
@@ -75,6 +80,12 @@ func (b *batch) serve(viewers []*Viewer) {
 			continue
 		}
 		part, ended := v.log.next(v)
+		if len(part) > socket.Small { // of a viewer that joined just now, or of a stream that few can watch
+			v.left = part
+			v.own.Unlock()
+			v.signal()
+			continue
+		}
 		if len(part) > 0 {
 			b.due[b.n], v.left = v, part
 			b.n++

@@ -255,8 +255,6 @@ func TestWaitingViewersAreBoundedAndLeaveAtOnce(t *testing.T) {
 	for range 2 {
 		s.raw(t, "GET /flv/live/none?wait=60s HTTP/1.1", "Host: x")
 	}
-	gone, _ := s.raw(t, "GET /flv/live/none?wait=60s HTTP/1.1", "Host: x")
-	gone.Close()
 	eventually(t, "two wait", func() bool { return s.module.Waiting() == 2 })
 	resp := get(t, s.URL+"/flv/live/none?wait=60s")
 	problem(t, resp, http.StatusServiceUnavailable)

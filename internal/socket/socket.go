@@ -16,6 +16,10 @@ import (
 // the processor for longer.
 const RingSize = 64
 
+// Small is what one send may copy, in bytes, while everything else on its
+// processor waits.
+const Small = 64 << 10
+
 // errNoRing reports that the system has no rings for this process. Containers
 // often forbid them.
 var errNoRing = errors.New("socket: io_uring is not to be had")

@@ -12,9 +12,12 @@ const direct = true
 // Send sends what a socket takes at once of b, which is not empty. The
 // scheduler does not know of the call: it is over in a few microseconds, and
 // the thread that watches over calls, which it would wake, cost a sixth of
-// what a server with a thousand viewers uses. An error is a [unix.Errno],
-// EAGAIN when the socket takes nothing.
+// what a server with a thousand viewers uses. Of more than [Small] it knows. An
+// error is a [unix.Errno], EAGAIN when the socket takes nothing.
 func Send(fd int, b []byte) (int, error) {
+	if len(b) > Small {
+		return unix.Write(fd, b)
+	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 	if errno != 0 {

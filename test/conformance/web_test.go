@@ -129,8 +129,16 @@ func TestEveryFileIsPlayableInTheWebProfile(t *testing.T) {
 			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
 			got := watchAll(t, s, "web/"+name, sent, "http?profile=raw", "http?profile=web", "ws?profile=web", "ws?profile=raw")
 			raw, web := got["http?profile=raw"], got["http?profile=web"]
-			if !bytes.Equal(web.body, got["ws?profile=web"].body) || !bytes.Equal(raw.body, got["ws?profile=raw"].body) {
-				t.Error("by WebSocket it is something else than by HTTP")
+			for profile, one := range map[string]taken{"web": web, "raw": raw} {
+				a, b := outline(one.tags), outline(got["ws?profile="+profile].tags)
+				if !one.header.Video {
+					// Without pictures both wait for a beginning, and there is one every half a second.
+					n := min(len(a), len(b))
+					a, b = a[len(a)-n+2:], b[len(b)-n+2:] // behind onMetaData and configuration
+				}
+				if diff := cmp.Diff(a, b); diff != "" {
+					t.Errorf("profile %s by WebSocket is something else than by HTTP:\n%s", profile, diff)
+				}
 			}
 			checkWeb(t, raw, web)
 			if raw.leftOut != "" {
@@ -138,6 +146,15 @@ func TestEveryFileIsPlayableInTheWebProfile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// outline tells tags apart in a line each.
+func outline(tags []flv.Tag) []string {
+	var out []string
+	for _, tag := range tags {
+		out = append(out, fmt.Sprintf("type %d at %v: %d bytes, %x", tag.Type, tag.DTS, len(tag.Body), sha256.Sum256(tag.Body)))
+	}
+	return out
 }
 
 func checkWeb(t *testing.T, raw, web taken) {
