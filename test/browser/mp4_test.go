@@ -55,6 +55,7 @@ func TestAPlainVideoElementPlaysTheMP4AndSeeks(t *testing.T) {
 	browser, origin := launch(t), converted(t)
 	for _, name := range []string{"h264_bframes_aac", "h264_mp3", "h264_opus_enhanced", "h264_flac_enhanced", "h264_alaw8k", "h264_mulaw8k"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := browser.open(t, origin+"/")
 			for _, way := range []string{"sent", "seek"} {
 				b.script(`window.video?.remove(); window.video = document.createElement('video'); video.muted = true;
