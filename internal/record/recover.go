@@ -102,7 +102,7 @@ func (s *store) repair(name string) (flv.FileInfo, error) {
 // duration, size and index into it.
 func repair(f file, size int64) (flv.FileInfo, error) {
 	info, err := flv.Recover(f, size)
-	if err == nil && info.Size < size {
+	if err == nil { // a write that failed may have left more than it said
 		err = f.Truncate(info.Size)
 	}
 	if err == nil {
