@@ -34,9 +34,9 @@ func (s *server) following(t *testing.T, target string) *flv.Reader {
 }
 
 // reach reads tags up to a time.
-func reach(t *testing.T, r *flv.Reader, at time.Duration) (first flv.Tag, frames int) {
+func reach(t *testing.T, r *flv.Reader, at time.Duration) (first flv.Tag) {
 	t.Helper()
-	for {
+	for frames := 0; ; {
 		tag, err := r.Next()
 		if err != nil {
 			t.Fatalf("before %v: %v", at, err)
@@ -48,7 +48,7 @@ func reach(t *testing.T, r *flv.Reader, at time.Duration) (first flv.Tag, frames
 			first = tag
 		}
 		if tag.DTS >= at {
-			return first, frames
+			return first
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestAFileIsFollowedUntilItsRecordingEnds(t *testing.T) {
 	p.until(7 * time.Second) // nobody who follows waits for the end
 	reach(t, all, 6*time.Second)
 	late := s.following(t, files+f.File+"?follow=true&start=5")
-	if first, _ := reach(t, late, 6*time.Second); first.DTS == 0 || first.DTS > 5*time.Second {
+	if first := reach(t, late, 6*time.Second); first.DTS == 0 || first.DTS > 5*time.Second {
 		t.Errorf("from 5 s on it begins at %v", first.DTS)
 	}
 	done := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")

@@ -206,8 +206,10 @@ func (r *recording) guard(f func() error) (err error) {
 
 func (r *recording) write() error {
 	var spare []*media.Packet
-	for {
-		r.queue.wait(flushEvery)
+	for first := true; ; first = false {
+		if !first { // what the stream held is in the file at once
+			r.queue.wait(flushEvery)
+		}
 		batch, ended := r.queue.take(spare)
 		if err := r.writeBatch(batch); err != nil {
 			return err
