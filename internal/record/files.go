@@ -106,8 +106,9 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		header.Set("Cache-Control", "private, no-cache")
 		header.Set("Etag", fmt.Sprintf(`"%s-%x-%x"`, f.ID, size, modified.UnixNano()))
 	}
+	out := patient{w, http.NewResponseController(w)}
 	if isMP4 {
-		r.serveMP4(w, req, f, file, size)
+		r.serveMP4(out, req, f, file, size)
 		return
 	}
 	body := io.ReadSeeker(io.NewSectionReader(file, 0, size))
@@ -119,7 +120,7 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	fileHeaders(w)
-	http.ServeContent(patient{w, http.NewResponseController(w)}, req, "", modified, body)
+	http.ServeContent(out, req, "", modified, body)
 }
 
 // missing is the answer for a file that cannot be opened.
