@@ -25,6 +25,7 @@ const killsVar = "SLUICE_KILLS"
 const atOnce = 4
 
 func TestRecordingsSurviveThatTheServerIsKilled(t *testing.T) {
+	t.Parallel()
 	kills := 4
 	if v := os.Getenv(killsVar); v != "" {
 		n, err := strconv.Atoi(v)
