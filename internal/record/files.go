@@ -89,7 +89,7 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 	}
 	defer file.Close()
 	if follow && !f.repairing {
-		r.follow(w, req, f, file, at)
+		r.serveGrowing(w, req, f, file, at)
 		return
 	}
 	info, err := file.Stat()

@@ -20,9 +20,9 @@ const (
 	writeLimit = 30 * time.Second
 )
 
-// follow sends a file from the newest key frame that is not behind at, and
+// serveGrowing sends a file from the newest key frame that is not behind at, and
 // what is written to it from then on, until its recording ends.
-func (r *recorder) follow(w http.ResponseWriter, req *http.Request, f Facts, file *os.File, at time.Duration) {
+func (r *recorder) serveGrowing(w http.ResponseWriter, req *http.Request, f Facts, file *os.File, at time.Duration) {
 	size, more, err := r.progress(f, file)
 	if err != nil {
 		httpd.Error(w, problem(err))
