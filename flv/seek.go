@@ -23,6 +23,16 @@ type Start struct {
 // goes by the file's index as far as that is true, and looks at the tags
 // themselves from there.
 func SeekFile(r io.ReaderAt, size int64, at time.Duration) (Start, error) {
+	return seekFile(r, size, at, true)
+}
+
+// FollowFile is [SeekFile] for a file that is being written: Head tells no
+// duration, since more follows.
+func FollowFile(r io.ReaderAt, size int64, at time.Duration) (Start, error) {
+	return seekFile(r, size, at, false)
+}
+
+func seekFile(r io.ReaderAt, size int64, at time.Duration, complete bool) (Start, error) {
 	s := newScanner(r, size)
 	h, err := s.header()
 	if err != nil {
@@ -41,7 +51,7 @@ func SeekFile(r io.ReaderAt, size int64, at time.Duration) (Start, error) {
 		return Start{}, err
 	}
 	head := AppendHeader(nil, h.Audio, h.Video)
-	if head, err = AppendTag(head, TagScript, 0, startMetadata(props, h)); err != nil {
+	if head, err = AppendTag(head, TagScript, 0, startMetadata(props, h, complete)); err != nil {
 		return Start{}, err
 	}
 	for _, c := range configs {
@@ -54,9 +64,9 @@ func SeekFile(r io.ReaderAt, size int64, at time.Duration) (Start, error) {
 
 // startMetadata is the onMetaData of a file for an answer that begins in its
 // midst: without the index, whose offsets would lead astray.
-func startMetadata(props amf0.Object, h Header) []byte {
+func startMetadata(props amf0.Object, h Header, complete bool) []byte {
 	out := amf0.ECMAArray{{Key: "hasVideo", Value: h.Video}, {Key: "hasAudio", Value: h.Audio}}
-	if v, _ := props.Get("duration"); saneValue("duration", v) {
+	if v, _ := props.Get("duration"); complete && saneValue("duration", v) {
 		out = append(out, amf0.Property{Key: "duration", Value: v})
 	}
 	return encodeMetadata(append(out, keptProperties(props, h.Audio, h.Video)...))

@@ -70,6 +70,14 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		httpd.Error(w, err)
 		return
 	}
+	follow, err := parseFollow(req.URL.RawQuery)
+	if err == nil && follow && isMP4 {
+		err = httpd.NewProblem(http.StatusBadRequest, "follow: there is none with format=mp4")
+	}
+	if err != nil {
+		httpd.Error(w, err)
+		return
+	}
 	file, err := r.store.openFile(f.File)
 	if errors.Is(err, fs.ErrNotExist) && f.Remote != nil && f.Remote.State == Stored {
 		r.serveAway(w, req, f.Remote)
@@ -80,6 +88,10 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	defer file.Close()
+	if follow && !f.repairing {
+		r.serveGrowing(w, req, f, file, at)
+		return
+	}
 	info, err := file.Stat()
 	if err != nil {
 		httpd.Error(w, problem(err))
@@ -92,10 +104,11 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		header.Set("Cache-Control", "no-store")
 	} else {
 		header.Set("Cache-Control", "private, no-cache")
-		header.Set("Etag", fmt.Sprintf(`"%s-%x"`, f.ID, size))
+		header.Set("Etag", fmt.Sprintf(`"%s-%x-%x"`, f.ID, size, modified.UnixNano()))
 	}
+	out := patient{w, http.NewResponseController(w)}
 	if isMP4 {
-		r.serveMP4(w, req, f, file, size)
+		r.serveMP4(out, req, f, file, size)
 		return
 	}
 	body := io.ReadSeeker(io.NewSectionReader(file, 0, size))
@@ -106,9 +119,8 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
-	header.Set("Content-Type", "video/x-flv")
-	header.Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, req, "", modified, body)
+	fileHeaders(w)
+	http.ServeContent(out, req, "", modified, body)
 }
 
 // missing is the answer for a file that cannot be opened.

@@ -70,6 +70,7 @@ type recording struct {
 
 	mu    sync.Mutex // guards facts
 	facts Facts
+	grown chan struct{} // closed, and made anew, when facts say more
 }
 
 // part is one file that is written.
@@ -80,7 +81,7 @@ type part struct {
 }
 
 func newRecording(log *slog.Logger) *recording {
-	return &recording{log: log, queue: newQueue(), begun: make(chan struct{}), done: make(chan struct{})}
+	return &recording{log: log, queue: newQueue(), begun: make(chan struct{}), done: make(chan struct{}), grown: make(chan struct{})}
 }
 
 // newPart writes the beginning of a file.
@@ -151,6 +152,8 @@ func (r *recording) count(info flv.FileInfo) {
 		r.session.AddBytes(info.Size - r.facts.Bytes)
 	}
 	r.facts.Bytes, r.facts.DurationMs = info.Size, info.Duration.Milliseconds()
+	close(r.grown)
+	r.grown = make(chan struct{})
 }
 
 // run writes the file until the queue ends.
@@ -203,8 +206,10 @@ func (r *recording) guard(f func() error) (err error) {
 
 func (r *recording) write() error {
 	var spare []*media.Packet
-	for {
-		r.queue.wait(flushEvery)
+	for first := true; ; first = false {
+		if !first { // what the stream held is in the file at once
+			r.queue.wait(flushEvery)
+		}
 		batch, ended := r.queue.take(spare)
 		if err := r.writeBatch(batch); err != nil {
 			return err
@@ -322,6 +327,8 @@ func (r *recording) settle(err error) {
 	r.mu.Lock()
 	r.facts.miss(r.queue.missing(true))
 	r.facts.end(state, time.Now(), err)
+	close(r.grown)
+	r.grown = make(chan struct{})
 	facts := r.facts
 	r.mu.Unlock()
 	if facts.Gaps > 0 {
