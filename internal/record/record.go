@@ -6,6 +6,9 @@
 //	                                                    │ at least every 500 ms
 //	                       catalogue ◀─ begins, ends ───┘ and fsync at the end
 //
+// An uploader takes finished files to S3-compatible storage, where one is
+// configured, and only then from the disk.
+//
 // The catalogue has one small file per recording and lies outside the folder
 // with the recordings. Only what it lists is served, so that no name in a
 // request ever reaches the file system.

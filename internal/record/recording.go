@@ -206,8 +206,8 @@ func (r *recording) guard(f func() error) (err error) {
 
 func (r *recording) write() error {
 	var spare []*media.Packet
-	for first := true; ; first = false {
-		if !first { // what the stream held is in the file at once
+	for atOnce := r.holds(flushEvery); ; atOnce = false {
+		if !atOnce {
 			r.queue.wait(flushEvery)
 		}
 		batch, ended := r.queue.take(spare)
@@ -219,6 +219,13 @@ func (r *recording) write() error {
 			return nil
 		}
 	}
+}
+
+// holds tells whether the stream held so much when the recording began that
+// it can be put in order without what comes next.
+func (r *recording) holds(length time.Duration) bool {
+	n := len(r.window)
+	return n > 0 && r.window[n-1].DTS-r.window[0].DTS >= length
 }
 
 func (r *recording) writeBatch(batch []*media.Packet) error {

@@ -47,7 +47,7 @@ func (r *recorder) prune(ctx context.Context, now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		switch err := r.remove(ctx, f.File); {
+		switch err := r.forgo(ctx, f); {
 		case errors.Is(err, errNoFile): // somebody else was faster
 		case err != nil:
 			r.log.ErrorContext(ctx, "could not delete a recording that is not to be kept", "stream", f.StreamPath, "file", f.File, "err", err)
@@ -55,6 +55,19 @@ func (r *recorder) prune(ctx context.Context, now time.Time) {
 			r.log.InfoContext(ctx, "deleted a recording that is not to be kept", "stream", f.StreamPath, "file", f.File)
 		}
 	}
+}
+
+// forgo makes room: it deletes a recording, or, where the storage has it, its
+// file on the disk alone.
+func (r *recorder) forgo(ctx context.Context, f Facts) error {
+	if r.uploads == nil || f.Remote == nil || f.Remote.State != Stored {
+		return r.remove(ctx, f.File)
+	}
+	catalog, err := r.store.open(false)
+	if err != nil {
+		return err
+	}
+	return r.uploads.evict(ctx, catalog, f.File)
 }
 
 // surplus returns the recordings that are not to be kept, newest first.

@@ -246,6 +246,34 @@ func (u *uploader) count(err error) {
 	}
 }
 
+// evict removes the file of a recording that the storage has, if it still says
+// so. The error is [errNoFile] if somebody else was faster.
+func (u *uploader) evict(ctx context.Context, c *catalog, name string) error {
+	f, ok := c.byFile(name)
+	if !ok {
+		return errNoFile
+	}
+	release, err := u.hold(ctx, f.ID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	f, ok = c.byFile(name)
+	if !ok || f.Remote == nil || f.away() {
+		return errNoFile
+	}
+	r := *f.Remote
+	if _, err := u.put(ctx, r.Key, name); err != nil {
+		return err
+	}
+	if err := u.store.removeFile(name); err != nil {
+		return err
+	}
+	r.Local = false
+	u.note(ctx, c, &f, r)
+	return nil
+}
+
 // dropLocal removes the file of a recording that the storage has just said to
 // have. The file goes first: one that stayed behind would be in no list.
 func (u *uploader) dropLocal(ctx context.Context, c *catalog, f Facts, r Remote) {

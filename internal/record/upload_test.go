@@ -339,3 +339,24 @@ func TestAMistakeInTheStorageIsNamed(t *testing.T) {
 		t.Error("maybe is something")
 	}
 }
+
+func TestWhatIsNotToBeKeptStaysInTheStorage(t *testing.T) {
+	t.Parallel()
+	shelf := &memory{}
+	s, err := build(t.Context(), t.TempDir(), func(c *record.Config) { c.Retain.PerStream = 1 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.UploadTo(s.module, shelf, record.S3Config{KeepLocal: record.KeepLocal{ForGood: true}})
+	s.run(t)
+	old, want := s.made(t, "live/test")
+	s.until(t, old, "the older one is stored", stored)
+	newer, _ := s.made(t, "live/test")
+	r := s.until(t, old, "the older one is away", away)
+	if !bytes.Equal(shelf.get(r.Key), want) {
+		t.Error("the storage does not have it")
+	}
+	if r := s.until(t, newer, "the newer one is stored", stored); !r.Local {
+		t.Error("the newer one is away, too")
+	}
+}

@@ -96,6 +96,9 @@ func left(t *testing.T, name string, lasted time.Duration) {
 		t.Fatal(err)
 	}
 	index, err := flv.ReadIndex(bytes.NewReader(b))
+	if len(index) < 2 && lasted < time.Second {
+		return // nothing of it was due
+	}
 	if err != nil || len(index) < 2 {
 		t.Errorf("after %v %s has the index %v, %v", lasted, name, index, err)
 	}
@@ -123,6 +126,9 @@ func recovered(t *testing.T, s *harness.Server, r harness.Recording, lasted time
 	long := time.Duration(r.DurationMS) * time.Millisecond
 	if lost := lasted - long; lost > time.Second || lost < -time.Second-gop {
 		t.Errorf("%s has %v, it was written for %v", r.File, long, lasted)
+	}
+	if long == 0 {
+		return // nothing of it was due
 	}
 	name := s.File(t, r)
 	for _, seek := range [][]string{nil, {"-ss", fmt.Sprint(long.Seconds() / 2)}} {

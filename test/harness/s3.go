@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -92,4 +93,11 @@ func newer(file, than string) bool {
 	}
 	b, err := os.Stat(than)
 	return err == nil && !a.ModTime().Before(b.ModTime())
+}
+
+// Kill ends the server as no program can prepare for.
+func (s *Storage) Kill(tb testing.TB) {
+	tb.Helper()
+	s.Signal(tb, syscall.SIGKILL)
+	s.Wait(tb)
 }
