@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/fanout"
@@ -123,4 +124,30 @@ func BenchmarkDeliver(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestFramesOfOneRoundBeginNoFurtherRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const gap = 50 * time.Millisecond
+		l := fanout.NewLog(fanout.Options{Pace: fanout.Pace{Gap: gap}, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
+		defer func() {
+			l.End(errors.New("over"))
+			l.Wait()
+		}()
+		l.Append(true, []byte("at once"))
+		synctest.Wait()
+		for range 3 {
+			l.Append(false, []byte("later"))
+			synctest.Wait()
+		}
+		<-time.After(3 * gap) // in the time of the test
+		if got := l.Stats().Rounds; got != 2 {
+			t.Fatalf("%d rounds, want one for the first frame and one for the others", got)
+		}
+		l.Append(false, []byte("at once, since nothing was sent lately"))
+		synctest.Wait()
+		if got := l.Stats().Rounds; got != 3 {
+			t.Errorf("%d rounds, want one more", got)
+		}
+	})
 }

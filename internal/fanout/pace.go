@@ -43,6 +43,9 @@ func (l *Log) wake() {
 	var notBefore time.Time
 	for {
 		<-l.dirty
+		if !l.hasNews() {
+			continue
+		}
 		l.hold(notBefore, timer)
 		began := time.Now()
 		if ended := l.release(); ended {
@@ -54,6 +57,16 @@ func (l *Log) wake() {
 			notBefore = began.Add(l.opts.Pace.Gap)
 		}
 	}
+}
+
+// hasNews tells whether there is something to send, or the end. Of the frames
+// that are appended together, the first lets the round begin that sends all
+// of them; the signal of the others must not begin one more, for which the next
+// frames would have to wait.
+func (l *Log) hasNews() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.head > l.released || l.err != nil
 }
 
 // hold waits, with something to send, until a round may begin. A fixed gap

@@ -50,6 +50,7 @@ type conn struct {
 	limit   phase // what time is running out
 	pub     *stream.Publisher
 	sess    *session.Session
+	leave   func()         // takes a publisher off the clock
 	ended   error          // why the last publish ended, nil before
 	mender  *mend.Mender   // of the publisher's packets
 	packets []media.Packet // of the newest message, the room being used again

@@ -44,6 +44,7 @@ func (c *conn) publish(ctx context.Context, name string) error {
 		Role: session.Publisher, Proto: c.proto, Stream: path, Remote: c.remote,
 	}, c.stop)
 	c.guest.Settle()
+	c.leave = c.clock.Add(c.in)
 	c.enter(phase{c.cfg.PublishTimeout.D(), ErrNoMedia})
 	return c.rtmp.Accept()
 }
@@ -123,6 +124,7 @@ func (c *conn) abandon(ctx context.Context, reason error) {
 // endSession ends the session of a publisher that has ended, for the reason
 // that came first.
 func (c *conn) endSession() {
+	c.leave()
 	reason := c.pub.Err()
 	c.sess.End(reason)
 	c.pub, c.sess, c.ended = nil, nil, reason

@@ -22,6 +22,7 @@ import (
 	"sluice/internal/doors"
 	"sluice/internal/module"
 	"sluice/internal/session"
+	"sluice/internal/socket"
 )
 
 // A peer that vanished without a word is given up after this.
@@ -48,6 +49,7 @@ type Server struct {
 	started time.Time
 	doors   *doors.Doors
 	players *theatre
+	clock   *socket.Clock // of the publishers
 	log     *complaints
 }
 
@@ -103,6 +105,7 @@ func New(cfg Config, d module.Deps, ln net.Listener) *Server {
 			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: conf.Prefixes(cfg.TrustedProxies),
 		}),
 		players: newTheatre(cfg.Play, d),
+		clock:   socket.NewClock(cfg.ReadGap.D()),
 		log:     newComplaints(d.Log),
 	}
 }

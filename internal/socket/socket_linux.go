@@ -36,3 +36,14 @@ func Receive(fd int, b []byte) (int, error) {
 	}
 	return int(n), nil
 }
+
+// lowMark is how many bytes of a peer may gather before the system reports
+// them: more than it sends in a gap of a [Clock]. The window that TCP offers
+// grows with it.
+const lowMark = 512 << 10
+
+// setLowMark lets the system report input of that many bytes. Where it cannot,
+// single packets are reported to nobody.
+func setLowMark(fd uintptr, bytes int) {
+	_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVLOWAT, bytes)
+}
