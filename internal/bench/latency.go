@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,10 @@ func Latency(ctx context.Context, o LatencyOptions) (LatencyResult, error) {
 	return r, nil
 }
 
+// gathered is how many bytes of a viewer that joined may lie there before they
+// are thrown away.
+const gathered = 64 << 10
+
 // collector gathers what the probes see.
 type collector struct {
 	arrivals atomic.Int64
@@ -135,6 +140,7 @@ func (c *collector) starts(ctx context.Context, o LatencyOptions) {
 	}
 	wait := time.NewTimer(o.Warmup)
 	defer wait.Stop()
+	waste := make([]byte, gathered)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for n := range o.Starts {
@@ -149,7 +155,7 @@ func (c *collector) starts(ctx context.Context, o LatencyOptions) {
 		}
 		wait.Reset(spread / time.Duration(o.Starts+1))
 		wg.Go(func() {
-			err := firstKey(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)), func(d time.Duration) {
+			err := firstKey(ctx, StreamURL(o.URL, n%max(1, o.Streams), max(1, o.Streams)), waste, func(d time.Duration) {
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				c.first = append(c.first, d)
@@ -162,8 +168,9 @@ func (c *collector) starts(ctx context.Context, o LatencyOptions) {
 }
 
 // firstKey tells the time from a request to its first key frame, and then
-// reads on until ctx is done.
-func firstKey(ctx context.Context, url string, tell func(time.Duration)) error {
+// reads on until ctx is done, with a buffer of which it does not matter who
+// else writes to it.
+func firstKey(ctx context.Context, url string, waste []byte, tell func(time.Duration)) error {
 	begin := time.Now()
 	body, err := open(ctx, url, nil)
 	if err != nil {
@@ -182,40 +189,82 @@ func firstKey(ctx context.Context, url string, tell func(time.Duration)) error {
 			break
 		}
 	}
-	_, err = io.Copy(io.Discard, body)
-	return err // it ends with ctx
+	return discard(body.conn, waste) // it ends with ctx
 }
 
-// open requests a stream and returns its bytes. It tells of every arrival.
-func open(ctx context.Context, url string, arrived func()) (io.ReadCloser, error) {
+// answer is the bytes of a stream, and the connection that they come by.
+type answer struct {
+	io.Reader
+
+	conn net.Conn
+	stop func() bool
+}
+
+// Close closes the connection.
+func (a *answer) Close() {
+	a.stop()
+	a.conn.Close()
+}
+
+// open requests a stream, in the way that costs the machine of a measurement
+// least. It tells of every arrival. The connection ends with ctx.
+func open(ctx context.Context, address string, arrived func()) (*answer, error) {
+	conn, body, err := join(ctx, address, arrived)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", address, err)
+	}
+	return &answer{body, conn, context.AfterFunc(ctx, func() { conn.Close() })}, nil
+}
+
+// join connects and asks for a stream.
+func join(ctx context.Context, address string, arrived func()) (net.Conn, io.Reader, error) {
 	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		return &arrivals{Conn: conn, tell: arrived}, err
-	}
-	if strings.HasPrefix(url, "ws") {
-		conn, early, _, err := ws.Dialer{NetDial: dial}.Dial(ctx, url)
-		if err != nil {
-			return nil, fmt.Errorf("opening %s: %w", url, err)
+		if err != nil || arrived == nil {
+			return conn, err // as it is
 		}
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
+		return &arrivals{Conn: conn, tell: arrived}, nil
+	}
+	if strings.HasPrefix(address, "ws") {
+		conn, early, _, err := ws.Dialer{NetDial: dial}.Dial(ctx, address)
+		if err != nil {
+			return nil, nil, err // said by the caller
+		}
 		var r io.Reader = conn
 		if early != nil {
 			r = early
 		}
-		return &messages{conn: conn, r: &wsutil.Reader{Source: r, State: ws.StateClientSide, SkipHeaderCheck: true}, stop: stop}, nil
+		return conn, &messages{r: &wsutil.Reader{Source: r, State: ws.StateClientSide, SkipHeaderCheck: true}}, nil
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", url, err)
+		return nil, nil, err // as above
 	}
-	t := &http.Transport{DisableKeepAlives: true, ReadBufferSize: 256 << 10, DialContext: dial}
-	resp, err := t.RoundTrip(req)
+	conn, err := dial(ctx, "tcp", req.URL.Host)
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", url, err)
+		return nil, nil, err // as above
+	}
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	body, err := get(conn, req)
+	if err != nil {
+		conn.Close()
+	}
+	return conn, body, err
+}
+
+// get makes a request over its own connection.
+func get(conn net.Conn, req *http.Request) (io.Reader, error) {
+	if err := req.Write(conn); err != nil {
+		return nil, err // said by the caller
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), req)
+	if err != nil {
+		return nil, err // as above
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("opening %s: %s", url, resp.Status)
+		return nil, errors.New(resp.Status)
 	}
 	return resp.Body, nil
 }
@@ -236,10 +285,8 @@ func (a *arrivals) Read(b []byte) (int, error) {
 
 // messages reads the binary messages of a WebSocket end to end.
 type messages struct {
-	conn net.Conn
-	r    *wsutil.Reader
-	in   bool // within a message
-	stop func() bool
+	r  *wsutil.Reader
+	in bool // within a message
 }
 
 func (m *messages) Read(b []byte) (int, error) {
@@ -262,9 +309,4 @@ func (m *messages) Read(b []byte) (int, error) {
 			return n, err // as above
 		}
 	}
-}
-
-func (m *messages) Close() error {
-	m.stop()
-	return m.conn.Close() // as above
 }

@@ -80,7 +80,7 @@ func (b *rig) burst(ctx context.Context) (string, error) {
 	var memory sync.WaitGroup
 	memory.Go(func() { grown = o.growth(stop) })
 	wg.Go(func() {
-		joinErr = b.ask(ctx, &joined, "latency", o.url+"?profile=web", "--probes", "0", "--starts", "1000",
+		joinErr = b.ask(ctx, &joined, "latency", o.url+"?profile=web", noProbes, "--starts", "1000",
 			"--within", "1s", "--warmup", "2s", "--duration", "4s")
 	})
 	during, err = o.watch(ctx, 4*time.Second)
