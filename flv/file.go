@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/amf0"
 	"sluice/media"
 )
 
@@ -26,6 +27,9 @@ type FileOptions struct {
 	Tracks []media.Track
 	// Metadata is the publisher's onMetaData, nil where there is none.
 	Metadata *media.Packet
+	// Properties are those that the file has besides the publisher's, and in
+	// place of any with the same name.
+	Properties amf0.Object
 	// CodecMetadata is what is known of tracks beside their configurations,
 	// behind which it is written.
 	CodecMetadata []*media.Packet
@@ -71,7 +75,8 @@ func NewFileWriter(w io.WriterAt, o FileOptions) (*FileWriter, error) {
 	room = min(max(room, minIndex), maxIndex)
 	audio, video := trackOf(o.Tracks, media.Audio), trackOf(o.Tracks, media.Video)
 	f := &FileWriter{w: w, c: newContents(video != nil, room)}
-	f.meta = newLayout(f.c, outputProperties(readMetadata(o.Metadata), o.Tracks))
+	published := slices.DeleteFunc(readMetadata(o.Metadata), func(p amf0.Property) bool { _, ours := o.Properties.Get(p.Key); return ours })
+	f.meta = newLayout(f.c, append(outputProperties(published, o.Tracks), o.Properties...))
 	f.meta.shown = f.meta.render(f.c, 0, false)
 
 	b := AppendHeader(nil, audio != nil, video != nil)

@@ -35,12 +35,19 @@ type KeyFrame struct {
 // is normally the decoder configuration. The list is the word of the file:
 // whoever follows it must look at what is there.
 func ReadIndex(r io.ReaderAt) ([]KeyFrame, error) {
+	props, err := ReadProperties(r)
+	return indexOf(props), err
+}
+
+// ReadProperties returns what the onMetaData at the beginning of a file says,
+// none where there is none.
+func ReadProperties(r io.ReaderAt) (amf0.Object, error) {
 	s := newScanner(r, math.MaxInt64)
 	if _, err := s.header(); err != nil {
 		return nil, err
 	}
 	props, _, err := s.metadata()
-	return indexOf(props), err
+	return props, err
 }
 
 // indexOf returns the index among the properties of an onMetaData.

@@ -142,6 +142,7 @@ func streamPath(req *http.Request, route string) (string, error) {
 type page struct {
 	Items []Facts `json:"items"`
 	Next  string  `json:"next"`
+	Error string  `json:"error,omitempty"` // what is wrong with the catalogue
 }
 
 func (r *recorder) serveList(w http.ResponseWriter, req *http.Request) {
@@ -150,7 +151,7 @@ func (r *recorder) serveList(w http.ResponseWriter, req *http.Request) {
 		httpd.Error(w, httpd.NewProblem(http.StatusBadRequest, err.Error()))
 		return
 	}
-	items, more, err := r.list(q.before, q.limit, q.match)
+	items, next, err := r.list(q)
 	if err != nil {
 		httpd.Error(w, problem(err))
 		return
@@ -158,22 +159,23 @@ func (r *recorder) serveList(w http.ResponseWriter, req *http.Request) {
 	if q.before == "" {
 		items = slices.Concat(r.waiting(q.match), items) // they are in no catalogue
 	}
-	answer := page{Items: items}
+	answer := page{Items: items, Error: text(r.store.ailing())}
 	if items == nil {
 		answer.Items = []Facts{}
 	}
-	if more {
-		answer.Next = cursor(items[len(items)-1].ID)
+	if next != "" {
+		answer.Next = cursor(next)
 	}
 	httpd.JSON(w, http.StatusOK, answer)
 }
 
 // query is what a listing asks for.
 type query struct {
-	stream string
-	state  State
-	limit  int
-	before string // the id of the last recording of the page before
+	stream   string
+	state    State
+	from, to time.Time // of the start, to is behind the last
+	limit    int
+	before   string // the place of the last recording of the page before
 }
 
 // parseQuery reads the parameters of a listing. Its error names the parameter.
@@ -193,6 +195,13 @@ func parseQuery(raw string) (query, error) {
 		errs = append(errs, fmt.Errorf("state: must be one of %s, %s, %s, %s, %s, %s",
 			Armed, Running, Reconnecting, Finished, Recovered, Failed))
 	}
+	for name, to := range map[string]*time.Time{"from": &q.from, "to": &q.to} {
+		if s := values.Get(name); s != "" {
+			if *to, err = time.Parse(time.RFC3339, s); err != nil {
+				errs = append(errs, fmt.Errorf("%s: must be a time such as 2026-01-02T03:04:05Z", name))
+			}
+		}
+	}
 	if s := values.Get("limit"); s != "" {
 		if q.limit, err = strconv.Atoi(s); err != nil || q.limit < 1 || q.limit > maxLimit {
 			errs = append(errs, fmt.Errorf("limit: must be a whole number from 1 to %d", maxLimit))
@@ -206,14 +215,21 @@ func parseQuery(raw string) (query, error) {
 	return q, errors.Join(errs...)
 }
 
-func (q query) match(f *Facts) bool {
-	return (q.stream == "" || q.stream == f.StreamPath) && (q.state == "" || q.state == f.State)
+// match tells whether the listing has a recording, whose facts are those of now.
+func (q *query) match(f *Facts) bool {
+	return q.finds(f) && (q.state == "" || q.state == f.State)
 }
 
-// cursor returns the opaque text that continues a listing behind an id.
-func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+// finds tells whether the catalogue may have found a recording.
+func (q *query) finds(f *Facts) bool {
+	return (q.stream == "" || q.stream == f.StreamPath) && (q.state == "" || q.state.phase() == f.State.phase()) &&
+		(q.from.IsZero() || !f.StartedAt.Before(q.from)) && (q.to.IsZero() || f.StartedAt.Before(q.to))
+}
 
-func parseCursor(s string) (id string, err error) {
+// cursor returns the opaque text that continues a listing behind a place.
+func cursor(place string) string { return base64.RawURLEncoding.EncodeToString([]byte(place)) }
+
+func parseCursor(s string) (place string, err error) {
 	b, err := base64.RawURLEncoding.DecodeString(s)
 	if err != nil || !isID(string(b)) {
 		return "", errors.New(`cursor: must be what "next" of the page before says`)

@@ -34,6 +34,14 @@ func (s State) known() bool {
 	}
 }
 
+// phase returns the state, or one word for all states before the end.
+func (s State) phase() string {
+	if s.open() {
+		return phaseOpen
+	}
+	return string(s)
+}
+
 // Facts is what is known of one recording, as the API and the catalogue have
 // it.
 type Facts struct {
@@ -73,6 +81,14 @@ func (f *Facts) miss(g gaps) { f.Gaps, f.LostMs = g.n, g.lost.Milliseconds() }
 func newID(start time.Time) string {
 	return fmt.Sprintf("%012x%08x", start.UnixMilli(), rand.Uint32())
 }
+
+// place returns where the recording stands in a listing: text that sorts by the
+// time of the start, which for one that was armed is not that of its id. It has
+// the form of an id.
+func (f *Facts) place() string { return placeAt(f.StartedAt) + f.ID[idLen-8:] }
+
+// placeAt returns what the places of recordings begin with that began then.
+func placeAt(t time.Time) string { return fmt.Sprintf("%012x", max(0, t.UnixMilli())) }
 
 // idLen is the length of an id.
 const idLen = 20

@@ -183,16 +183,10 @@ func cutOff(t *testing.T, dir string, change func(file string)) {
 	s := newServer(t, dir)
 	p := s.publish(t, "live/test", "h264_aac.flv").until(3 * time.Second)
 	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
-	entry := filepath.Join(dir, "rec.catalog", f.ID+".json")
-	open, err := os.ReadFile(entry)
-	if err != nil {
-		t.Fatal(err)
-	}
+	open := s.catalog(t)
 	p.until(3900 * time.Millisecond)
 	s.stop()
-	if err := os.WriteFile(entry, open, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	open()
 	change(s.file(f))
 }
 

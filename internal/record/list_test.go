@@ -212,49 +212,39 @@ func TestTheListSurvivesARestart(t *testing.T) {
 	}
 }
 
-func TestADamagedEntryCostsItselfAlone(t *testing.T) {
+func TestTheListKnowsTimes(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := newServer(t, dir)
-	ids := s.many(t, 3)
-	s.stop()
-	catalog := filepath.Join(dir, "rec.catalog")
-	read := func(id string) string {
-		b, err := os.ReadFile(filepath.Join(catalog, id+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
-	}
-	good := read(ids[1])
-	other := "0123456789abcdef0123"
-	for name, content := range map[string]string{
-		ids[0] + ".json":            "{",
-		"00000000000000000001.json": "",
-		"00000000000000000002.json": "[]",
-		"00000000000000000003.json": good,                                    // the id is another one's
-		other + ".json":             strings.ReplaceAll(good, ids[1], other), // the file is another one's
-		"00000000000000000004.json": strings.NewReplacer(ids[1], "00000000000000000004", `"file":"s1/`, `"file":"../`).Replace(good),
-		"00000000000000000005.json": strings.NewReplacer(ids[1], "00000000000000000005", `"file":"`, `"file":"/`).Replace(good),
-		"00000000000000000006.json": strings.NewReplacer(ids[1], "00000000000000000006", `.flv"`, `.txt"`).Replace(good),
-		"00000000000000000007.json": strings.NewReplacer(ids[1], "00000000000000000007", `"finished"`, `"odd"`).Replace(good),
-		"00000000000000000008.json": strings.NewReplacer(ids[1], "00000000000000000008", `"s1"`, `"../s1"`).Replace(good),
-		"00000000000000000009.tmp":  "half of an en",
-		"notes.txt":                 "hello",
+	s := newServer(t, t.TempDir())
+	s.many(t, 6)
+	all := s.list(t, "").Items
+	at := func(i int) string { return url.QueryEscape(all[i].StartedAt.Format(time.RFC3339Nano)) }
+	for query, want := range map[string]int{
+		"?from=" + at(2): 3, "?to=" + at(2): 3, "?from=" + at(4) + "&to=" + at(1): 3,
+		"?limit=1&from=" + at(0): 1, "?from=2100-01-01T00:00:00Z": 0, "?to=1960-01-01T00:00:00%2B02:00": 0,
 	} {
-		if err := os.WriteFile(filepath.Join(catalog, name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
+		if got := s.list(t, query).Items; len(got) != want {
+			t.Errorf("%s: %d recordings, want %d", query, len(got), want)
 		}
 	}
-	after := newServer(t, dir)
-	items := after.list(t, "").Items
-	if len(items) != 2 {
-		t.Errorf("the list has %+v", items)
+	refused(t, s.call(http.MethodGet, "/flv/record/list?from=yesterday"), http.StatusBadRequest, "from")
+}
+
+func TestAFileThatWasRemovedIsListedNoMoreUntilItComesBack(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
+	away := filepath.Join(s.dir, "away.flv")
+	if err := os.Rename(s.file(f), away); err != nil {
+		t.Fatal(err)
 	}
-	if n := strings.Count(after.log.String(), "damaged entry"); n != 9+1 {
-		t.Errorf("%d lines of the log tell of damage:\n%s", n, after.log)
+	if got := s.list(t, "").Items; len(got) != 0 {
+		t.Errorf("the list has %+v", got)
 	}
-	if _, err := os.Stat(filepath.Join(catalog, "00000000000000000009.tmp")); !os.IsNotExist(err) {
-		t.Errorf("what a crash left behind is still there: %v", err)
+	refused(t, s.call(http.MethodGet, files+f.File), http.StatusNotFound, "gone")
+	if err := os.Rename(away, s.file(f)); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.list(t, "").Items; len(got) != 1 {
+		t.Errorf("the list has %+v", got)
 	}
 }

@@ -180,6 +180,26 @@ func (s *server) file(f record.Facts) string {
 	return filepath.Join(s.dir, "rec", filepath.FromSlash(f.File))
 }
 
+// catalog takes the catalogue as it is, for a moment when nothing is written
+// to it, and returns a function that puts it back.
+func (s *server) catalog(t *testing.T) (restore func()) {
+	t.Helper()
+	dir := filepath.Join(s.dir, "rec.catalog")
+	kept := t.TempDir()
+	if err := os.CopyFS(kept, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(dir, os.DirFS(kept)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // fixture reads the packets of a media file.
 func fixture(tb testing.TB, name string) []media.Packet {
 	tb.Helper()

@@ -9,9 +9,10 @@
 // An uploader takes finished files to S3-compatible storage, where one is
 // configured, and only then from the disk.
 //
-// The catalogue has one small file per recording and lies outside the folder
-// with the recordings. Only what it lists is served, so that no name in a
-// request ever reaches the file system.
+// The catalogue is a database that lies outside the folder with the
+// recordings. Only what it lists is served, so that no name in a request ever
+// reaches the file system. The files remain the truth: one that is gone is
+// listed no more, and a catalogue that is lost is made anew from them.
 package record
 
 import (

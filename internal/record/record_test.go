@@ -354,9 +354,9 @@ func TestSoundThatLiesBeforeThePictureKeepsItsTime(t *testing.T) {
 	const ms = time.Millisecond
 	write(picture[0], 300*ms)
 	write(sound[0], 200*ms)
-	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	write(picture[1], 340*ms)
 	write(sound[1], 223*ms)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	ended := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
 	recorded(t, s.file(ended), []media.Packet{
 		{Kind: media.Audio, DTS: 200 * ms, Body: sound[0].Body},

@@ -286,63 +286,6 @@ func (r *recorder) find(path string) *recording {
 	return r.open[path]
 }
 
-// list returns up to limit recordings that match, newest first, beginning
-// behind the one with the id before, and whether there are more.
-func (r *recorder) list(before string, limit int, match func(*Facts) bool) ([]Facts, bool, error) {
-	catalog, err := r.store.open(false)
-	if err != nil {
-		return nil, false, err
-	}
-	items, more := catalog.page(before, limit, func(f *Facts) bool {
-		if !f.State.open() {
-			return match(f)
-		}
-		if now, ok := r.current(f); ok {
-			return match(&now)
-		}
-		return match(f)
-	})
-	for i, f := range items {
-		if f.State.open() {
-			items[i] = r.fresh(catalog, f)
-		}
-	}
-	return items, more, nil
-}
-
-// current returns the facts of an open recording as they are now, unless it
-// has ended.
-func (r *recorder) current(f *Facts) (now Facts, ok bool) {
-	if rec := r.find(f.StreamPath); rec != nil {
-		now, ok = r.running(rec)
-	}
-	return now, ok && now.ID == f.ID
-}
-
-// fresh returns the facts of an open recording as they are now.
-func (r *recorder) fresh(c *catalog, f Facts) Facts {
-	if now, ok := r.current(&f); ok {
-		return now
-	}
-	if now, ok := c.byFile(f.File); ok && now.ID == f.ID {
-		return now // it has ended in between
-	}
-	return f
-}
-
-// file returns the recording that a file belongs to.
-func (r *recorder) file(name string) (Facts, bool, error) {
-	catalog, err := r.store.open(false)
-	if err != nil {
-		return Facts{}, false, err
-	}
-	f, ok := catalog.byFile(name)
-	if ok && f.State.open() {
-		f = r.fresh(catalog, f)
-	}
-	return f, ok, nil
-}
-
 // Run implements [module.Module]: it ends all recordings cleanly when ctx is
 // done.
 func (r *recorder) Run(ctx context.Context) error {

@@ -85,9 +85,11 @@ func newRecording(log *slog.Logger) *recording {
 }
 
 // newPart writes the beginning of a file.
-func newPart(f file, s *stream.Stream) (part, error) {
+func newPart(f file, facts *Facts, s *stream.Stream) (part, error) {
 	t := &tail{file: f}
-	w, err := flv.NewFileWriter(t, flv.FileOptions{Tracks: s.Tracks(), Metadata: s.Metadata(), CodecMetadata: s.CodecMetadata()})
+	w, err := flv.NewFileWriter(t, flv.FileOptions{
+		Tracks: s.Tracks(), Metadata: s.Metadata(), CodecMetadata: s.CodecMetadata(), Properties: facts.properties(),
+	})
 	if err == nil {
 		err = t.flush()
 	}
@@ -104,7 +106,7 @@ func (r *recording) next(draft Facts, s *stream.Stream) (part, Facts, error) {
 	if err != nil {
 		return part{}, Facts{}, err
 	}
-	p, err := newPart(f, s)
+	p, err := newPart(f, &facts, s)
 	if err != nil {
 		_ = f.Close()                        // it is removed
 		_ = r.store.remove(r.catalog, facts) // the first error tells more

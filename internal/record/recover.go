@@ -3,7 +3,6 @@ package record
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"time"
 
@@ -21,13 +20,17 @@ var errAborted = errors.New("record: the repair was given up")
 
 // recover repairs the recordings that were being written when the process
 // ended. They count as recovered at once, with what the file system tells; a
-// goroutine looks into their files, which cannot be deleted meanwhile. Until
-// it is through with one, its durable entry stays as it was, so that a repair
+// goroutine looks into their files, which cannot be deleted meanwhile, and then
+// for files that a new catalogue does not know. Until it is through with one, its durable entry stays as it was, so that a repair
 // that is cut short is made again.
-func (s *store) recover(c *catalog) {
-	left, _ := c.page("", math.MaxInt, func(f *Facts) bool { return f.State.open() })
-	if len(left) == 0 {
-		return
+func (s *store) recover(c *catalog) error {
+	left, err := c.unended()
+	if err != nil {
+		return err
+	}
+	scanned, err := c.db.scanned()
+	if err != nil || (scanned && len(left) == 0) {
+		return err
 	}
 	for i := range left {
 		s.presume(&left[i])
@@ -39,6 +42,9 @@ func (s *store) recover(c *catalog) {
 		for _, f := range left {
 			s.recoverOne(c, f)
 		}
+		if !scanned {
+			s.scan(c)
+		}
 	})
 	timer := time.NewTimer(repairWait)
 	defer timer.Stop()
@@ -46,6 +52,7 @@ func (s *store) recover(c *catalog) {
 	case <-done:
 	case <-timer.C:
 	}
+	return nil
 }
 
 // presume says of a recording what can be said before its file is read.

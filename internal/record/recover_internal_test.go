@@ -1,9 +1,7 @@
 package record
 
 import (
-	"errors"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,16 +38,16 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.work.Wait()
-	got, ok := c.byFile(facts.File)
-	if !ok || got.State != Recovered || !got.busy() || got.Bytes != 20 || got.EndedAt == nil {
+	got, ok, err := c.byFile(facts.File)
+	if err != nil || !ok || got.State != Recovered || !got.busy() || got.Bytes != 20 || got.EndedAt == nil {
 		t.Errorf("while it is repaired the catalogue says %+v", got)
 	}
 	r := &recorder{store: s}
 	if err := r.remove(t.Context(), facts.File); !strings.Contains(err.Error(), "being written") {
 		t.Errorf("remove() = %v", err)
 	}
-	if b, err := os.ReadFile(filepath.Join(list, facts.ID+entrySuffix)); err != nil || !strings.Contains(string(b), `"state":"recording"`) {
-		t.Errorf("the durable entry is %s, %v", b, err)
+	if all, err := c.db.read(sqlByFile, fold(facts.File)); err != nil || len(all) != 1 || all[0].State != Running {
+		t.Errorf("the durable entry is %+v, %v", all, err)
 	}
 	c.close()
 
@@ -58,51 +56,8 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.work.Wait()
-	if got, _ = c.byFile(facts.File); got.State != Recovered || got.busy() || got.Bytes != 13 {
+	if got, _, err = c.byFile(facts.File); err != nil || got.State != Recovered || got.busy() || got.Bytes != 13 {
 		t.Errorf("after the repair the catalogue says %+v", got)
 	}
 	s.close()
-}
-
-func TestTheCatalogueIsWrittenEvenIfTheDiskIsFull(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	log := slog.New(slog.DiscardHandler)
-	c, err := openCatalog(dir, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := instant(time.Now())
-	f := Facts{ID: newID(now), StreamPath: "live/test", State: Running, File: fileName("live/test", now, 0), StartedAt: now}
-	if err := c.add(f); err != nil {
-		t.Fatal(err)
-	}
-	// A folder in the place of the temporary file stands for a disk that has
-	// no room for it.
-	if err := os.MkdirAll(filepath.Join(dir, f.ID+entryTemp, "x"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	size := func() int64 {
-		info, err := os.Stat(filepath.Join(dir, f.ID+entrySuffix))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return info.Size()
-	}
-	before := size()
-	f.end(Failed, now, errors.New("the disk is full"))
-	if err := c.update(f); err != nil {
-		t.Errorf("update() = %v", err)
-	}
-	if after := size(); after != before {
-		t.Errorf("the entry has %d bytes, it had %d", after, before)
-	}
-	c.close()
-	if c, err = openCatalog(dir, log); err != nil {
-		t.Fatal(err)
-	}
-	defer c.close()
-	if got, ok := c.byFile(f.File); !ok || got.State != Failed || got.Error != "the disk is full" {
-		t.Errorf("the catalogue says %+v", got)
-	}
 }

@@ -178,3 +178,26 @@ func (f *Facts) due(keep KeepLocal) (at time.Time, ok bool) {
 	}
 	return time.Time{}, true
 }
+
+// What there is to do for a recording, besides nothing.
+const (
+	workUpload = iota // it is not in the storage
+	workDrop          // its local copy can go, some time after the upload
+)
+
+// work returns what there is to do, and since when in milliseconds of the
+// epoch, as the catalogue looks for it; nil for nothing. [Facts.due] decides.
+func (f *Facts) work() (work, at any) {
+	r := f.Remote
+	switch {
+	case (f.State != Finished && f.State != Recovered) || f.away():
+		return nil, nil
+	case r == nil:
+		return workUpload, 0
+	case r.State == Stored && r.StoredAt != nil:
+		return workDrop, r.StoredAt.UnixMilli()
+	case r.NextAt != nil:
+		return workUpload, r.NextAt.UnixMilli()
+	}
+	return workUpload, 0
+}

@@ -9,8 +9,10 @@ func (r *recorder) remove(ctx context.Context, name string) error {
 	if err != nil {
 		return problem(err)
 	}
-	f, ok := catalog.byFile(name)
+	f, ok, err := catalog.byFile(name)
 	switch {
+	case err != nil:
+		return problem(err)
 	case !ok:
 		return errNoFile
 	case f.busy():
@@ -36,7 +38,10 @@ func (r *recorder) erase(ctx context.Context, c *catalog, f Facts) error {
 		return err
 	}
 	defer release()
-	now, ok := c.byFile(f.File)
+	now, ok, err := c.byFile(f.File)
+	if err != nil {
+		return err
+	}
 	if !ok || now.ID != f.ID {
 		return nil // somebody else was faster
 	}

@@ -73,9 +73,9 @@ func (r *recorder) forgo(ctx context.Context, f Facts) error {
 // surplus returns the recordings that are not to be kept, newest first.
 func (r *recorder) surplus(now time.Time) (due []Facts, err error) {
 	k := keeper{config: r.config.Retain, now: now, streams: make(map[string]int)}
-	before := ""
+	q := query{limit: retainPage}
 	for {
-		items, more, err := r.list(before, retainPage, func(*Facts) bool { return true })
+		items, next, err := r.list(q)
 		if err != nil {
 			return nil, err
 		}
@@ -84,10 +84,10 @@ func (r *recorder) surplus(now time.Time) (due []Facts, err error) {
 				due = append(due, items[i])
 			}
 		}
-		if !more {
+		if next == "" {
 			return due, nil
 		}
-		before = items[len(items)-1].ID
+		q.before = next
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"sync"
+	"syscall"
 
 	"sluice/flv"
 	"sluice/internal/filelock"
@@ -25,6 +26,7 @@ type store struct {
 	stale           chan struct{}  // likewise, for those who delete
 	stop            chan struct{}  // closed when repairs have to end
 	work            sync.WaitGroup // the repairs
+	tries           sync.WaitGroup // the catalogue's
 
 	mu      sync.Mutex // guards catalog; held while it is opened
 	catalog *catalog   // nil until it is opened
@@ -57,16 +59,54 @@ func (s *store) open(create bool) (*catalog, error) {
 	if s.catalog != nil {
 		return s.catalog, nil
 	}
-	if _, err := os.Stat(s.catalogDir); !create && errors.Is(err, fs.ErrNotExist) {
+	if !create && !s.exists() {
 		return nil, nil
 	}
 	c, err := openCatalog(s.catalogDir, s.log)
 	if err != nil {
 		return nil, err
 	}
-	s.recover(c)
+	if err := s.recover(c); err != nil {
+		c.close()
+		return nil, err
+	}
+	s.tries.Go(func() { c.keepTrying(s.stop) })
 	s.catalog = c
 	return c, nil
+}
+
+// exists tells whether there is a catalogue, or files to make one from.
+func (s *store) exists() bool {
+	if _, err := os.Stat(s.catalogDir); !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	names, err := os.ReadDir(s.dir)
+	return err == nil && len(names) > 0
+}
+
+// ailing returns what is wrong with the catalogue, nil for nothing.
+func (s *store) ailing() error {
+	s.mu.Lock()
+	c := s.catalog
+	s.mu.Unlock()
+	return c.ailing()
+}
+
+// gone returns a function that tells whether a recording that has ended well
+// should have a file in the folder and does not. Without the folder it says no.
+// done is called when it is not used any more.
+func (s *store) gone() (gone func(*Facts) bool, done func()) {
+	root, err := s.root()
+	if err != nil {
+		return func(*Facts) bool { return false }, func() {}
+	}
+	return func(f *Facts) bool {
+		if f.busy() || f.away() || (f.State != Finished && f.State != Recovered) {
+			return false
+		}
+		_, err := root.Lstat(f.File)
+		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	}, func() { closeRoot(root) }
 }
 
 // newStore returns the store of two folders, which it does not touch yet.
@@ -85,6 +125,7 @@ func (s *store) signal() {
 func (s *store) close() {
 	close(s.stop)
 	s.work.Wait()
+	s.tries.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.catalog != nil {
@@ -196,3 +237,17 @@ func (s *store) removeFile(name string) error {
 	}
 	return nil
 }
+
+// syncDir makes the names in a folder durable, where the system can: some
+// file systems cannot sync a folder and lose nothing by it.
+func syncDir(root *os.Root, name string) {
+	d, err := root.Open(name)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	_ = d.Sync() // see above
+}
+
+// closeRoot closes a folder, which cannot lose anything by that.
+func closeRoot(root *os.Root) { _ = root.Close() }

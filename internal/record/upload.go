@@ -99,7 +99,10 @@ func (u *uploader) begin(ctx context.Context, work *sync.WaitGroup) time.Duratio
 	if wait > 0 {
 		return wait
 	}
-	items, next := catalog.due(now, maxUploads+busy, func(f *Facts) (time.Time, bool) { return f.due(u.config.KeepLocal) })
+	items, next, err := catalog.due(now, maxUploads+busy, u.config.KeepLocal)
+	if err != nil {
+		return firstRetry // the catalogue tells
+	}
 	for _, f := range items {
 		one, cancel := context.WithCancelCause(ctx)
 		t := &transfer{cancel, make(chan struct{})}
@@ -249,7 +252,10 @@ func (u *uploader) count(err error) {
 // evict removes the file of a recording that the storage has, if it still says
 // so. The error is [errNoFile] if somebody else was faster.
 func (u *uploader) evict(ctx context.Context, c *catalog, name string) error {
-	f, ok := c.byFile(name)
+	f, ok, err := c.byFile(name)
+	if err != nil {
+		return err
+	}
 	if !ok {
 		return errNoFile
 	}
@@ -258,7 +264,9 @@ func (u *uploader) evict(ctx context.Context, c *catalog, name string) error {
 		return err
 	}
 	defer release()
-	f, ok = c.byFile(name)
+	if f, ok, err = c.byFile(name); err != nil {
+		return err
+	}
 	if !ok || f.Remote == nil || f.away() {
 		return errNoFile
 	}
