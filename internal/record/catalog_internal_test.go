@@ -169,3 +169,75 @@ func TestEveryListingIsReadFromAnIndex(t *testing.T) {
 		t.Errorf("a file is read by %s", got)
 	}
 }
+
+// A million recordings, of 100 streams and over eleven days; one in a thousand
+// failed.
+func BenchmarkAPageOfAMillion(b *testing.B) {
+	const million = 1_000_000
+	c := openFor(b)
+	var batch []Facts
+	for i := range million {
+		f := sample(i)
+		f.end(Finished, f.StartedAt.Add(time.Hour), nil)
+		if i%1000 == 0 {
+			f.State = Failed
+		}
+		if batch = append(batch, f); len(batch) == 10_000 {
+			if err := c.db.putAll(batch); err != nil {
+				b.Fatal(err)
+			}
+			batch = batch[:0]
+		}
+	}
+	middle := sample(million / 2).StartedAt
+	for name, q := range map[string]query{
+		"newest":              {},
+		"middle":              {before: placeAt(middle)},
+		"stream":              {stream: "live/7"},
+		"failed":              {state: Failed},
+		"failed_of_a_stream":  {state: Failed, stream: "live/0"},
+		"none_of_a_stream":    {state: Recovered, stream: "live/0"},
+		"one_minute":          {from: middle, to: middle.Add(time.Minute)},
+		"stream_in_an_hour":   {from: middle, to: middle.Add(time.Hour), stream: "live/7"},
+		"a_page_of_1000":      {limit: maxLimit},
+		"running_of_a_stream": {state: Running, stream: "live/7"},
+	} {
+		if q.limit == 0 {
+			q.limit = defaultLimit
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := c.page(q, func(*Facts) bool { return true }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	file := sample(million / 2)
+	b.Run("file", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := c.byFile(file.File); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("work", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := c.due(time.Now(), maxUploads, KeepLocal{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("begin_and_end", func(b *testing.B) {
+		for n := million; b.Loop(); n++ {
+			f := sample(n)
+			if err := c.add(f); err != nil {
+				b.Fatal(err)
+			}
+			f.end(Finished, f.StartedAt, nil)
+			if err := c.update(f); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -14,8 +14,34 @@ import (
 	"time"
 )
 
-// hostile are names that must never reach the file system.
+// hostile returns more than 500 names that must never reach the file system.
 func hostile(file string) []string {
+	all := append(odd(file), ".", "..")
+	up := []string{
+		"..", "%2e%2e", "%2E.", ".%2e", "%252e%252e", "..%00", "%00..", "..;", "...", "....", ". .", "..%20", "%20..", "..%09", "~", "~root",
+		"%c0%ae%c0%ae", "%e0%80%ae%e0%80%ae", "%uff0e%uff0e", "%ef%bc%8e%ef%bc%8e", "C:", "C:..", "%5c%5c%3f", "%5c%5c.",
+	}
+	slash := []string{"/", "%2f", "%2F", "%252f", "%5c", "%255c", "//", "/./", "%c0%af", "%ef%bc%8f"}
+	for _, u := range up {
+		for _, s := range slash {
+			all = append(all, u+s+"secret.flv", "live"+s+u+s+u+s+"secret.flv")
+		}
+	}
+	for _, device := range []string{"CON", "nul", "aux.txt", "com1", "LPT9.x", "CONIN$", "conout$", "clock$", "nul%20", "nul."} {
+		all = append(all, device+".flv", "live/"+device+".flv", device+"/x.flv", device+":stream.flv")
+	}
+	for n := range 32 {
+		all = append(all, fmt.Sprintf("a%%%02x.flv", n), fmt.Sprintf("live/%%%02x/x.flv", n))
+	}
+	for _, n := range []int{256, 1024, 4096, 8000} {
+		long := strings.Repeat("a", n)
+		all = append(all, long+".flv", "live/"+long+"/x.flv", strings.Repeat("../", n/3)+"secret.flv", strings.Repeat("%2e%2e/", n/7)+"secret.flv")
+	}
+	return all
+}
+
+// odd are names that are more than combinations.
+func odd(file string) []string {
 	long := strings.Repeat("a", 300)
 	return []string{
 		"", ".", "..", "../", "/", "//", "..%2f", "..%2frec.catalog", "%2e%2e/secret.flv", "..%2fsecret.flv", "../secret.flv",
@@ -42,7 +68,11 @@ func TestHostileNamesNeverReachTheFileSystem(t *testing.T) {
 		}
 	}
 	before := tree(t, dir)
-	for _, name := range hostile(f.File) {
+	names := hostile(f.File)
+	if len(names) < 500 {
+		t.Errorf("there are %d names", len(names))
+	}
+	for _, name := range names {
 		for _, method := range []string{http.MethodGet, http.MethodDelete} {
 			w := httptest.NewRecorder()
 			r := &http.Request{Method: method, Host: "localhost", RemoteAddr: "127.0.0.1:1", Header: http.Header{}, URL: rawURL(files + name), Body: http.NoBody}
