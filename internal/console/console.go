@@ -23,9 +23,10 @@ import (
 var bundle embed.FS
 
 // policy lets the page load nothing but its own assets, and connect to nothing
-// but servers that it names itself: players take streams over WebSockets too.
+// but servers that it names itself: players take streams over WebSockets too,
+// and recordings from the storage that the server names.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-	"media-src 'self' blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+	"media-src 'self' blob:; connect-src 'self' ws: wss: http: https:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 
 // Config is the section "console".
 type Config struct {

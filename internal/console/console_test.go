@@ -71,7 +71,7 @@ func TestThePageIsNeverStoredAndLoadsNothingFromElsewhere(t *testing.T) {
 		}
 	}
 	policy := r.Header().Get("Content-Security-Policy")
-	for _, part := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "media-src 'self' blob:", "connect-src 'self' ws: wss:"} {
+	for _, part := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "media-src 'self' blob:", "connect-src 'self' ws: wss: http: https:"} {
 		if !strings.Contains(policy, part) {
 			t.Errorf("the policy %q has no %q", policy, part)
 		}

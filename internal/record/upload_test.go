@@ -186,7 +186,9 @@ func TestAFileThatIsInTheStorageAloneIsRedirectedTo(t *testing.T) {
 			t.Errorf("%s answers %d to %q", method, w.Code, to)
 		}
 	}
-	refused(t, s.call(http.MethodGet, "/flv/record/files/"+f.File+"?start=1"), http.StatusConflict, "whole")
+	for _, query := range []string{"start=1", "follow=true", "format=mp4"} {
+		refused(t, s.call(http.MethodGet, "/flv/record/files/"+f.File+"?"+query), http.StatusConflict, "whole")
+	}
 
 	shelf.set(errors.New("no such luck"))
 	refused(t, s.call(http.MethodDelete, "/flv/record/files/"+f.File), http.StatusBadGateway, "no such luck")

@@ -103,7 +103,7 @@ func TestAddressesAreCopiedWithoutHTTPS(t *testing.T) {
 		t.Error("the box for the token stays")
 	}
 
-	b.click(card("live/hall/cam1") + " summary")
+	b.click(card("live/hall/cam1") + " .about > details > summary")
 	b.click("#publish summary")
 	for label, want := range map[string]string{
 		"HTTP-FLV, for browsers":      "http://" + host + "/flv/live/hall/cam1.flv?profile=web",

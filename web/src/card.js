@@ -2,6 +2,7 @@ import { copyList } from './copy.js';
 import { el, say } from './dom.js';
 import * as format from './format.js';
 import { Player } from './player.js';
+import { Recordings } from './recordings.js';
 import { mediaSupport, plan } from './support.js';
 import { playRows, publishRows } from './urls.js';
 
@@ -56,6 +57,7 @@ export class Card {
     this.facts = el('p', { class: 'facts' });
     this.numbers = el('p', { class: 'numbers' });
     this.notes = el('p', { class: 'notes', role: 'status' });
+    this.recordings = new Recordings(path);
     this.root = el(
       'article',
       { class: 'card', 'aria-labelledby': id, 'data-path': path, 'data-state': 'idle' },
@@ -68,6 +70,7 @@ export class Card {
         this.numbers,
         this.notes,
         el('div', { class: 'controls', hidden: !facts.play }, this.#transport(id), this.sound, this.end),
+        this.recordings.root,
         el('details', {}, el('summary', {}, 'Addresses'), copyList([
           ...(facts.play ? playRows(location, path) : []),
           ...publishRows(location, facts.rtmp, path),

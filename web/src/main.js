@@ -3,6 +3,8 @@ import { Card } from './card.js';
 import { copyList } from './copy.js';
 import { byId, el, say } from './dom.js';
 import * as format from './format.js';
+import { RecordingList } from './recordinglist.js';
+import { running } from './recordings.js';
 import { pathMistake, pathOfHash, publishRows } from './urls.js';
 
 const refreshEvery = 2000;
@@ -17,12 +19,17 @@ let facts;
 let timer;
 let selected = '';
 
+const trouble = el('p', { class: 'notes', role: 'status' });
+const all = new RecordingList('', (text) => say(trouble, text));
+
 /** Reads the list and shows it, again and again. */
 async function refresh() {
   clearTimeout(timer);
   try {
     facts ??= await learn();
-    show((await get('/console/streams')).streams);
+    const [{ streams }, recordings] = await Promise.all([get('/console/streams'), running()]);
+    show(streams);
+    showRecordings(new Set(streams.map((/** @type {import('./card.js').Stream} */ s) => s.path)), recordings);
     byId('token').hidden = true;
   } catch (err) {
     complain(err);
@@ -56,6 +63,16 @@ function show(streams) {
   const nothing = cards.size === 0;
   if (nothing && byId('empty').hidden) /** @type {HTMLDetailsElement} */ (byId('publish')).open = true;
   byId('empty').hidden = !nothing;
+}
+
+/**
+ * @param {Set<string>} live
+ * @param {import('./recordinglist.js').Running | undefined} recordings undefined where the server does not record
+ */
+function showRecordings(live, recordings) {
+  for (const card of cards.values()) card.recordings.update(live.has(card.path), recordings);
+  byId('recordings').hidden = recordings === undefined;
+  if (recordings) all.update(recordings);
 }
 
 /** @param {unknown} err */
@@ -129,6 +146,7 @@ byId('notice').append(
     },
   }, 'Play all over WebSocket'),
 );
+byId('recordings').append(trouble, all.root);
 byId('token').addEventListener('submit', (event) => {
   event.preventDefault();
   const secret = /** @type {HTMLInputElement} */ (byId('secret'));

@@ -52,6 +52,14 @@ export function playURL(place, path, { audio = true, video = true, socket = fals
 }
 
 /**
+ * The address of a recording's file.
+ * @param {string} file as the server lists it
+ */
+export function fileURL(file) {
+  return `/flv/record/files/${file.split('/').map(encodeURIComponent).join('/')}`;
+}
+
+/**
  * The addresses and commands to watch a stream elsewhere.
  * @param {Place} place
  * @param {string} path

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { bitRate, count, duration, sentence, track } from '../src/format.js';
+import { bitRate, clock, count, duration, sentence, size, track } from '../src/format.js';
 
 test('bit rates change their unit before they round up to it', () => {
   assert.deepEqual([0, 64_000, 999_499, 999_500, 2_345_678].map(bitRate), ['0 kbit/s', '64 kbit/s', '999 kbit/s', '1.0 Mbit/s', '2.3 Mbit/s']);
@@ -26,4 +26,9 @@ test('a track says what is known of it', () => {
 test("the server's words become a sentence", () => {
   assert.equal(sentence('control calls need the token'), 'Control calls need the token.');
   assert.equal(sentence('Not Found.'), 'Not Found.');
+});
+
+test('a recording tells its time and size', () => {
+  assert.deepEqual([-1, 9.9, 75, 3599, 3600, 36_061].map(clock), ['0:00', '0:09', '1:15', '59:59', '1:00:00', '10:01:01']);
+  assert.deepEqual([0, 999_499, 999_500, 82_540_000, 1.25e9].map(size), ['0 kB', '999 kB', '1.0 MB', '82.5 MB', '1.3 GB']);
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { escapePath, pathMistake, pathOfHash, playRows, playURL, publishRows } from '../src/urls.js';
+import { escapePath, fileURL, pathMistake, pathOfHash, playRows, playURL, publishRows } from '../src/urls.js';
 
 const place = { protocol: 'http:', host: 'tv.example:8080', hostname: 'tv.example' };
 const secure = { protocol: 'https:', host: 'tv.example', hostname: 'tv.example' };
@@ -55,4 +55,8 @@ test('a name is checked while it is typed', () => {
   for (const path of ['', '/a', 'a//b', 'a/../b', 'a b', 'a?b', '<b>', 'record/x', 'a.flv', 'ä'.repeat(128)]) {
     assert.notEqual(pathMistake(path), '', path);
   }
+});
+
+test('the address of a file keeps what its name has escaped', () => {
+  assert.equal(fileURL('live/a%3Ab/20260102T030405.678Z.flv'), '/flv/record/files/live/a%253Ab/20260102T030405.678Z.flv');
 });
