@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/internal/session"
@@ -108,16 +109,11 @@ func (r *recorder) follow(rec *recording, path string) {
 
 // waiting returns the facts of the armed recordings that match, newest first.
 func (r *recorder) waiting(match func(*Facts) bool) (items []Facts) {
-	r.mu.Lock()
-	all := make([]*recording, 0, len(r.open))
-	for _, rec := range r.open {
-		all = append(all, rec)
-	}
-	r.mu.Unlock()
-	for _, rec := range all {
-		if f, ok := r.running(rec); ok && f.State == Armed && match(&f) {
+	for _, f := range r.all() {
+		if f.State == Armed && match(&f) {
 			items = append(items, f)
 		}
 	}
+	slices.SortFunc(items, func(a, b Facts) int { return b.StartedAt.Compare(a.StartedAt) })
 	return items
 }

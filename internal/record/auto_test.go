@@ -18,12 +18,7 @@ import (
 // configured returns a server whose section was changed.
 func configured(t *testing.T, change func(*record.Config)) *server {
 	t.Helper()
-	s, err := build(t.Context(), t.TempDir(), change)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.run(t)
-	return s
+	return startIn(t, t.TempDir(), change)
 }
 
 // status returns what runs of the path that the tests use.

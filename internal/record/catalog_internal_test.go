@@ -165,6 +165,9 @@ func TestEveryListingIsReadFromAnIndex(t *testing.T) {
 	if got, want := plan(sqlWork, workUpload, 10), "SEARCH recordings USING INDEX recordings_work (work=?)"; got != want {
 		t.Errorf("work is read by %s, want %s", got, want)
 	}
+	if got, want := plan(sqlExtent), "SCAN recordings USING COVERING INDEX recordings_disk"; !strings.Contains(got, want) || strings.Contains(got, "TEMP") {
+		t.Errorf("what lies on the disk is read by %s, want %s", got, want)
+	}
 	if got := plan(sqlByFile, "a"); !strings.HasPrefix(got, "SEARCH recordings USING INDEX sqlite_autoindex_recordings_2 (file=?)") {
 		t.Errorf("a file is read by %s", got)
 	}
@@ -225,6 +228,13 @@ func BenchmarkAPageOfAMillion(b *testing.B) {
 		for b.Loop() {
 			if _, _, err := c.due(time.Now(), maxUploads, KeepLocal{}); err != nil {
 				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("extent", func(b *testing.B) {
+		for b.Loop() {
+			if e, err := c.extent(); err != nil || e.most != million/100 {
+				b.Fatal(e, err)
 			}
 		}
 	})

@@ -32,7 +32,8 @@ const (
 // in facts, so that a new fact needs no migration. place is where a recording
 // stands in a listing, see [Facts.place]; a phase is a state, where all states
 // of a recording that has not ended are one; work and work_at tell what is to
-// be done for the storage elsewhere, NULL for nothing.
+// be done for the storage elsewhere, NULL for nothing. ended is in milliseconds
+// of the epoch, NULL for not yet.
 const schema = `
 CREATE TABLE recordings (
 	place   TEXT NOT NULL PRIMARY KEY,
@@ -41,12 +42,16 @@ CREATE TABLE recordings (
 	file    TEXT NOT NULL UNIQUE,
 	work    INTEGER,
 	work_at INTEGER,
+	on_disk INTEGER NOT NULL,
+	bytes   INTEGER NOT NULL,
+	ended   INTEGER,
 	facts   TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX recordings_stream ON recordings (stream, place);
 CREATE INDEX recordings_phase ON recordings (phase, place);
 CREATE INDEX recordings_stream_phase ON recordings (stream, phase, place);
 CREATE INDEX recordings_work ON recordings (work, work_at, place) WHERE work IS NOT NULL;
+CREATE INDEX recordings_disk ON recordings (stream, ended, bytes) WHERE on_disk = 1;
 CREATE TABLE scans (done INTEGER NOT NULL);
 INSERT INTO scans VALUES (0);
 PRAGMA user_version = 1;
@@ -54,11 +59,13 @@ PRAGMA user_version = 1;
 
 // The statements.
 const (
-	sqlInsert = `INSERT INTO recordings (stream, phase, file, work, work_at, facts, place) VALUES (?, ?, ?, ?, ?, ?, ?)`
-	sqlUpdate = `UPDATE recordings SET stream = ?, phase = ?, file = ?, work = ?, work_at = ?, facts = ? WHERE place = ?`
+	sqlInsert = `INSERT INTO recordings (stream, phase, file, work, work_at, on_disk, bytes, ended, facts, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	sqlUpdate = `UPDATE recordings SET stream = ?, phase = ?, file = ?, work = ?, work_at = ?, on_disk = ?, bytes = ?, ended = ?, facts = ? WHERE place = ?`
 	sqlDelete = `DELETE FROM recordings WHERE place = ?`
 	sqlByFile = `SELECT facts FROM recordings WHERE file = ?`
 	sqlWork   = `SELECT facts FROM recordings WHERE work = ? ORDER BY work_at, place LIMIT ?`
+	sqlExtent = `SELECT coalesce(sum(b), 0), coalesce(max(n), 0), min(e) FROM
+		(SELECT sum(bytes) AS b, count(*) AS n, min(ended) AS e FROM recordings INDEXED BY recordings_disk WHERE on_disk = 1 GROUP BY stream)`
 )
 
 // phaseOpen is the phase of recordings that have not ended.
@@ -145,7 +152,7 @@ func (d *database) prepare() error {
 			return fmt.Errorf("%w: %w", errDamaged, errors.Join(err, errors.New(said)))
 		}
 	}
-	if _, err := d.number(`SELECT count(*) FROM (SELECT place, stream, phase, file, work, work_at, facts FROM recordings LIMIT 1)`); err != nil {
+	if _, err := d.number(`SELECT count(*) FROM (SELECT place, stream, phase, file, work, work_at, on_disk, bytes, ended, facts FROM recordings LIMIT 1)`); err != nil {
 		return fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	if _, err := d.number(`SELECT done FROM scans`); err != nil {
@@ -213,7 +220,11 @@ func values(f *Facts) ([]any, error) {
 		return nil, err
 	}
 	work, at := f.work()
-	return []any{f.StreamPath, f.State.phase(), fold(f.File), work, at, string(b), f.place()}, nil
+	var ended any
+	if f.EndedAt != nil {
+		ended = f.EndedAt.UnixMilli()
+	}
+	return []any{f.StreamPath, f.State.phase(), fold(f.File), work, at, f.onDisk(), f.Bytes, ended, string(b), f.place()}, nil
 }
 
 // put writes one recording. The error is [errTaken] for a new one whose place

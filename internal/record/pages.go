@@ -1,6 +1,9 @@
 package record
 
 import (
+	"database/sql"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -94,6 +97,39 @@ func merge(rows, held []Facts, floor, behind string) []Facts {
 	}
 	slices.SortFunc(all, func(a, b Facts) int { return strings.Compare(b.place(), a.place()) })
 	return all
+}
+
+// extent is how much lies on the disk, or less: files that somebody took away
+// count, and so may some twice.
+type extent struct {
+	bytes  int64
+	most   int   // recordings of one stream
+	oldest int64 // end of the one that ended first, in milliseconds of the epoch
+}
+
+// extent returns how much lies on the disk by the catalogue. A nil catalogue
+// is empty.
+func (c *catalog) extent() (e extent, err error) {
+	e.oldest = math.MaxInt64
+	if c == nil {
+		return e, nil
+	}
+	var oldest sql.NullInt64
+	err = c.db.failure(c.db.row(sqlExtent).Scan(&e.bytes, &e.most, &oldest))
+	if err != nil {
+		c.note(err)
+		return e, fmt.Errorf("reading the catalogue: %w", err)
+	}
+	if oldest.Valid {
+		e.oldest = oldest.Int64
+	}
+	for _, f := range c.snapshot() {
+		e.bytes, e.most = e.bytes+f.Bytes, e.most+1
+		if f.EndedAt != nil {
+			e.oldest = min(e.oldest, f.EndedAt.UnixMilli())
+		}
+	}
+	return e, nil
 }
 
 // due returns up to limit entries whose files have to go to the storage

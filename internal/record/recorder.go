@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -278,6 +280,19 @@ func (r *recorder) running(rec *recording) (Facts, bool) {
 	default:
 		return Facts{}, false
 	}
+}
+
+// all returns the facts of the recordings that have not ended.
+func (r *recorder) all() (items []Facts) {
+	r.mu.Lock()
+	open := slices.Collect(maps.Values(r.open))
+	r.mu.Unlock()
+	for _, rec := range open {
+		if f, ok := r.running(rec); ok {
+			items = append(items, f)
+		}
+	}
+	return items
 }
 
 func (r *recorder) find(path string) *recording {

@@ -159,6 +159,10 @@ type Remote struct {
 // away tells whether the file lies in the storage alone.
 func (f *Facts) away() bool { return f.Remote != nil && f.Remote.State == Stored && !f.Remote.Local }
 
+// onDisk tells whether the file lies in the folder, unless somebody took it
+// away.
+func (f *Facts) onDisk() bool { return f.Remote == nil || f.Remote.Local }
+
 // due returns when there is something to do for an upload. ok is false for
 // never.
 func (f *Facts) due(keep KeepLocal) (at time.Time, ok bool) {

@@ -11,8 +11,9 @@ const (
 	// retainEvery is how often it is looked for recordings that are too old.
 	retainEvery = time.Minute
 	// retainPause is the least time between two looks, however many
-	// recordings end.
+	// recordings end, and retainShare how many times as long as a look it is.
 	retainPause = time.Second
+	retainShare = 20
 	// retainPage is how many recordings are looked at at once.
 	retainPage = 1000
 )
@@ -22,18 +23,32 @@ const (
 func (r *recorder) retain(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var soonest, due time.Time // of the next look
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+			begun := time.Now()
+			r.prune(ctx, begun)
+			now := time.Now()
+			soonest = now.Add(max(retainPause, retainShare*now.Sub(begun)))
+			due = now.Add(retainEvery)
 		case <-r.store.stale:
-			timer.Reset(retainPause)
-			continue
+			due = earlier(due, time.Now().Add(retainPause))
 		}
-		r.prune(ctx, time.Now())
-		timer.Reset(retainEvery)
+		if due.Before(soonest) {
+			due = soonest
+		}
+		timer.Reset(time.Until(due))
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // prune deletes the recordings that nobody wants to keep, the oldest first.
@@ -72,6 +87,9 @@ func (r *recorder) forgo(ctx context.Context, f Facts) error {
 
 // surplus returns the recordings that are not to be kept, newest first.
 func (r *recorder) surplus(now time.Time) (due []Facts, err error) {
+	if fits, err := r.fits(now); fits || err != nil {
+		return nil, err
+	}
 	k := keeper{config: r.config.Retain, now: now, streams: make(map[string]int)}
 	q := query{limit: retainPage}
 	for {
@@ -91,6 +109,26 @@ func (r *recorder) surplus(now time.Time) (due []Facts, err error) {
 	}
 }
 
+// fits tells whether everything can be kept, without a look at each recording.
+// It may say no though that is so.
+func (r *recorder) fits(now time.Time) (bool, error) {
+	catalog, err := r.store.open(false)
+	if err != nil {
+		return false, err
+	}
+	e, err := catalog.extent()
+	if err != nil {
+		return false, err
+	}
+	for _, f := range r.all() {
+		e.bytes += f.Bytes
+	}
+	c := r.config.Retain
+	return (c.Age == 0 || now.UnixMilli()-e.oldest <= c.Age.D().Milliseconds()) &&
+		(c.Bytes == 0 || e.bytes <= int64(c.Bytes)) &&
+		(c.PerStream == 0 || e.most <= c.PerStream), nil
+}
+
 // keeper decides what is kept, from the newest recording to the oldest.
 type keeper struct {
 	config  RetainConfig
@@ -102,7 +140,7 @@ type keeper struct {
 // surplus tells whether a recording is not to be kept. Those that run count,
 // and stay; those that only the storage has are left alone.
 func (k *keeper) surplus(f *Facts) bool {
-	if f.Remote != nil && !f.Remote.Local {
+	if !f.onDisk() {
 		return false
 	}
 	k.bytes += f.Bytes
