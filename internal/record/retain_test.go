@@ -74,7 +74,9 @@ func TestFilesThatWereTakenAwayDoNotCount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := startIn(t, dir, func(c *record.Config) { c.Retain = record.RetainConfig{Bytes: conf.Size(all[0].Bytes * 5 / 2), PerStream: 2} })
+	s := startIn(t, dir, func(c *record.Config) {
+		c.Retain = record.RetainConfig{Bytes: conf.Size(all[0].Bytes * 5 / 2), PerStream: 2}
+	})
 	third := s.finished(t, "a", "h264_aac.flv", 2*time.Second)
 	eventually(t, "the oldest one goes", func() bool { return len(s.list(t, "").Items) == 2 })
 	for i, f := range []record.Facts{all[0], all[1], third} {
