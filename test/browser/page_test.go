@@ -235,7 +235,10 @@ func TestWithoutFLVThePageHasNoPlayers(t *testing.T) {
 	if value[bool](b, player+".checkVisibility()") {
 		t.Error("there is a player")
 	}
-	b.click(card("live/test") + " summary")
+	if value[bool](b, "document.querySelector('.recorder, #recordings').checkVisibility()") {
+		t.Error("there is something to record with, though nothing records")
+	}
+	b.click(card("live/test") + " .about > details > summary")
 	if got := b.publishAt(card("live/test")); got != server.Push("live/test") {
 		t.Errorf("the page says to publish at %q, want %q", got, server.Push("live/test"))
 	}
