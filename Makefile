@@ -34,11 +34,9 @@ bench: build ## the table of docs/performance.md; PEER_RTMP and PEER_FLV measure
 
 hostile: web ## everything hostile against the real binary, for some minutes; HOSTILE=0.1 is a tenth
 	HOSTILE=$(or $(HOSTILE),1) go test -count=1 -v -timeout 90m ./test/hostile
-FUZZTIME ?= 30s
+
 fuzz: ## every fuzz target for FUZZTIME=30s
-	@grep -rEo --include='*_test.go' --exclude-dir=node_modules '^func Fuzz\w+' . | \
-	sed -E 's|^(.*)/[^/]*:func (.*)|\1 \2|' | while read -r dir name; do echo "$$dir $$name"; \
-	go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done
+	@tools/fuzz.sh $(FUZZTIME)
 
 web: $(PAGE) ## the console's page, bundled into internal/console/dist
 $(PAGE): web/node_modules $(shell find web -name node_modules -prune -o -type f -print)

@@ -254,16 +254,7 @@ func FuzzParseBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typ uint8, body []byte) {
 		var p media.Packet
-		const limit = 4 << 10
-		n := uint64(limit + 1)
-		for range 5 { // the fuzzing engine allocates beside it now and then
-			if n > limit {
-				n = allocated(func() { p = flv.ParseBody(typ, body) })
-			}
-		}
-		if n > limit {
-			t.Fatalf("%d bytes of memory", n)
-		}
+		memtest.Bound(t, len(body), func() { p = flv.ParseBody(typ, body) })
 		switch {
 		case p.Payload < 0 || p.Payload > len(body):
 			t.Fatalf("payload at %d of %d bytes", p.Payload, len(body))

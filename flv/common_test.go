@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -100,14 +99,4 @@ func sameTags(a, b []flv.Tag) bool {
 	return slices.EqualFunc(a, b, func(a, b flv.Tag) bool {
 		return a.Type == b.Type && a.DTS == b.DTS && bytes.Equal(a.Body, b.Body)
 	})
-}
-
-// allocated returns how many bytes f takes from the heap, which must not run
-// beside other tests.
-func allocated(f func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	f()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
 }

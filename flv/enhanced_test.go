@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/media"
 )
 
@@ -372,16 +373,7 @@ func FuzzAppendPackets(f *testing.F) {
 	f.Add(flv.TagAudio, unhex(f, "90 4f707573 4f70757348656164 01 02 3801 80bb0000 0000 00"))
 	f.Fuzz(func(t *testing.T, typ uint8, body []byte) {
 		var ps []media.Packet
-		limit := uint64(4*len(body) + 64<<10)
-		n := limit + 1
-		for range 5 { // the fuzzing engine allocates beside it now and then
-			if n > limit {
-				n = allocated(func() { ps = flv.AppendPackets(nil, typ, body) })
-			}
-		}
-		if n > limit {
-			t.Fatalf("%d bytes of memory for %d", n, len(body))
-		}
+		memtest.Bound(t, len(body), func() { ps = flv.AppendPackets(nil, typ, body) })
 		if len(ps) == 0 || len(ps) > 16 {
 			t.Fatalf("%d packets", len(ps))
 		}
@@ -397,17 +389,22 @@ func FuzzAppendPackets(f *testing.F) {
 // checkForms rewrites a packet in every way that there is.
 func checkForms(t *testing.T, p media.Packet) {
 	t.Helper()
-	for name, rewrite := range map[string]func(*media.Packet) *media.Packet{
-		"single": flv.SingleTrack, "legacy": flv.Legacy, "enhanced": flv.Enhanced,
-	} {
-		q := rewrite(&p)
+	typ := flv.TagVideo
+	if p.Kind == media.Audio {
+		typ = flv.TagAudio
+	}
+	for _, form := range [...]struct {
+		name    string
+		rewrite func(*media.Packet) *media.Packet
+	}{{"single", flv.SingleTrack}, {"legacy", flv.Legacy}, {"enhanced", flv.Enhanced}} {
+		name, q := form.name, form.rewrite(&p)
 		if q.Kind == media.Data || p.Type != media.Frame && p.Type != media.Config {
 			continue
 		}
 		if !bytes.Equal(q.Bytes(), p.Bytes()) {
 			t.Fatalf("%s: the data is %x, was %x", name, q.Bytes(), p.Bytes())
 		}
-		again := flv.ParseBody(map[media.Kind]uint8{media.Audio: flv.TagAudio, media.Video: flv.TagVideo}[p.Kind], q.Body)
+		again := flv.ParseBody(typ, q.Body)
 		if again.Type != p.Type && len(p.Bytes()) > 0 || again.Codec != p.Codec || again.Key != p.Key || again.CTS != p.CTS {
 			t.Fatalf("%s: %x reads as %+v, was %+v", name, q.Body, again, p)
 		}

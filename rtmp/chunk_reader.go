@@ -31,20 +31,6 @@ type Reader struct {
 	scratch   [11]byte
 }
 
-// Trace tells how the chunks of a message looked.
-type Trace struct {
-	Offset   uint64 // of its first chunk, in the bytes that this reader has received
-	Format   uint8  // of its first chunk, 0 to 3
-	Chunks   int
-	Extended bool // the timestamp was an extended one
-}
-
-// ReaderStats count what a peer does and should not do.
-type ReaderStats struct {
-	Skipped         int // messages of unknown types
-	MissingExtended int // chunks without the extended timestamp that belongs there
-}
-
 // chunkStream is the state of one chunk stream (5.3.1): the last header, and
 // the message that is under way.
 type chunkStream struct {
@@ -83,12 +69,6 @@ func (r *Reader) Received() uint64 { return r.received }
 // that more bytes have arrived, in the middle of long messages too: a peer
 // may wait for an acknowledgement there. An error of f ends Next.
 func (r *Reader) OnReceive(f func(received uint64) error) { r.onReceive = f }
-
-// Trace returns how the message that Next returned last was cut into chunks.
-func (r *Reader) Trace() Trace { return r.trace }
-
-// Stats returns the counters of this reader.
-func (r *Reader) Stats() ReaderStats { return r.stats }
 
 // Next returns the next message; those of unknown types are skipped and
 // counted. The body belongs to the caller. The error is [io.EOF] between

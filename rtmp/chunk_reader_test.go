@@ -8,12 +8,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
 	"time"
 
+	"sluice/internal/memtest"
 	"sluice/rtmp"
 )
 
@@ -124,7 +124,7 @@ func TestCase025ChunkSizesAreChecked(t *testing.T) {
 
 	wire := chunkCases()["chunk size 2^31-1"].wire
 	var err error
-	size := allocated(func() { _, err = readBytes(wire) })
+	size := memtest.Allocated(func() { _, err = readBytes(wire) })
 	if err != nil || size > 32<<10 {
 		t.Errorf("a chunk size of 2^31-1 costs %d bytes, %v", size, err)
 	}
@@ -206,15 +206,6 @@ func TestCase028ControlMessagesMayComeAnywhere(t *testing.T) {
 	checkChunks(t, "control messages anywhere")
 }
 
-// allocated returns the bytes that f allocates.
-func allocated(f func()) uint64 {
-	var was, is runtime.MemStats
-	runtime.ReadMemStats(&was)
-	f()
-	runtime.ReadMemStats(&is)
-	return is.TotalAlloc - was.TotalAlloc
-}
-
 // It is not parallel, for it measures.
 func TestCase029AnnouncedBytesAreNotAllocated(t *testing.T) {
 	checkChunks(t, "video too long")
@@ -233,7 +224,7 @@ func TestCase029AnnouncedBytesAreNotAllocated(t *testing.T) {
 			err   error
 			start = time.Now()
 		)
-		size := allocated(func() {
+		size := memtest.Allocated(func() {
 			r := rtmp.NewReader(bufio.NewReader(here))
 			here.SetReadDeadline(time.Now().Add(idle))
 			_, err = read(r)

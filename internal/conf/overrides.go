@@ -75,6 +75,11 @@ func (d *decoder) flag(assignment string) {
 		d.errs = append(d.errs, newError(at, "", "write --set section.key=value"))
 		return
 	}
+	if !utf8.ValidString(path) {
+		at.name = fmt.Sprintf("--set %q", path)
+		d.errs = append(d.errs, newError(at, "", "not UTF-8 text"))
+		return
+	}
 	v, ok := d.values[name]
 	if !ok {
 		d.errs = append(d.errs, newError(at, name, d.noSection(name)))

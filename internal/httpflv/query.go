@@ -81,6 +81,10 @@ func lastOf(query, name string) (value string, ok bool, err error) {
 }
 
 func (a *ask) readWait(v string) bool {
+	const longest = len("0h0m59.999999999s") + 16
+	if len(v) > longest {
+		return false // the error of the parser would quote it whole, four bytes for each
+	}
 	d, err := time.ParseDuration(v)
 	a.wait = d
 	return err == nil && d >= 0 && d <= maxWait

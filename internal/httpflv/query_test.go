@@ -14,6 +14,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("track=all&audio=off&video=on&hevc=legacy&wait=%30s")
 	f.Add("join=never&a=b&&=;")
 	f.Add("wait=1s&wait=%zz&" + strings.Repeat("a&", 1000))
+	f.Add("wait=5" + strings.Repeat("\xd0", 4000))
 	cfg := DefaultConfig()
 	f.Fuzz(func(t *testing.T, query string) {
 		r := &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{}}
