@@ -216,9 +216,8 @@ func readBytes(b []byte) ([]rtmp.Message, error) {
 // sameMessages compares messages; nil and empty are the same.
 func sameMessages(want, got []rtmp.Message) string {
 	same := func(a, b rtmp.Message) bool {
-		equal := bytes.Equal(a.Body, b.Body)
-		a.Body, b.Body = nil, nil
-		return equal && cmp.Equal(a, b)
+		return bytes.Equal(a.Body, b.Body) && a.Type == b.Type && a.StreamID == b.StreamID &&
+			a.ChunkStream == b.ChunkStream && a.Timestamp == b.Timestamp
 	}
 	if slices.EqualFunc(want, got, same) { // much faster than to look for the difference
 		return ""

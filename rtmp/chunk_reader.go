@@ -22,6 +22,7 @@ type Reader struct {
 	partial   int   // bytes of their bodies
 	most      int   // of partial
 	deaf      bool  // media is skipped
+	whole     bool  // each chunk is all that can be read
 	debt      int64 // bytes that chunks carried too little, not below 0
 	settled   time.Time
 	received  uint64
@@ -295,8 +296,8 @@ func (r *Reader) extendedThere(value uint32) (bool, error) {
 	for i, c := range want {
 		b, err := r.in.Peek(i + 1)
 		switch {
-		case len(b) == 0 && errors.Is(err, io.EOF):
-			return false, nil // an empty message may end here
+		case errors.Is(err, io.EOF) && (len(b) == 0 || r.whole && len(b) <= i):
+			return false, nil // a message shorter than it may end here
 		case len(b) <= i:
 			return false, err
 		case b[i] != c:

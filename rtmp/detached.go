@@ -36,7 +36,7 @@ func (c *ServerConn) Detach() *Detached {
 	early, _ := c.r.in.Peek(c.r.in.Buffered()) // it is buffered: no error
 	d.pending = bytes.Clone(early)
 	c.split = nil
-	c.r.in, c.r.most = bufio.NewReaderSize(&d.src, 16), MaxPushed
+	c.r.in, c.r.most, c.r.whole = bufio.NewReaderSize(&d.src, 16), MaxPushed, true
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.w = &Writer{w: (*outlet)(d), chunk: c.w.chunk, full: true}

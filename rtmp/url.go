@@ -154,6 +154,10 @@ func ParseURL(s string) (URL, error) {
 
 // parseHost checks the authority of a URL and adds the port where it has none.
 func parseHost(authority, port string) (string, error) {
+	const longest = 512 // a name has 253
+	if len(authority) > longest {
+		return "", fmt.Errorf("%w: the host is longer than %d bytes", ErrName, longest)
+	}
 	u, err := url.Parse("rtmp://" + authority)
 	switch {
 	case err != nil:
