@@ -121,7 +121,7 @@ func ParseURL(s string) (URL, error) {
 	scheme, rest, ok := strings.Cut(s, "://")
 	secure := strings.EqualFold(scheme, "rtmps")
 	if !ok || !secure && !strings.EqualFold(scheme, "rtmp") {
-		return URL{}, fmt.Errorf("%w: %q does not begin with rtmp:// or rtmps://", ErrName, redact(s))
+		return URL{}, fmt.Errorf("%w: %.200q does not begin with rtmp:// or rtmps://", ErrName, redact(s))
 	}
 	port := DefaultPort
 	if secure {
@@ -137,11 +137,11 @@ func ParseURL(s string) (URL, error) {
 	}
 	path, query, hasQuery := strings.Cut(rest[at:], "?")
 	if strings.Contains(rest[at:], "#") {
-		return URL{}, fmt.Errorf("%w: a \"#\" in %q must be written as %%23", ErrName, redact(s))
+		return URL{}, fmt.Errorf("%w: a \"#\" in %.200q must be written as %%23", ErrName, redact(s))
 	}
 	app, name, _ := strings.Cut(strings.Trim(path, "/"), "/")
 	if app == "" {
-		return URL{}, fmt.Errorf("%w: %q names no application: rtmp://host/app/name", ErrName, redact(s))
+		return URL{}, fmt.Errorf("%w: %.200q names no application: rtmp://host/app/name", ErrName, redact(s))
 	}
 	if len(path) > MaxName || len(query) > MaxQuery {
 		return URL{}, fmt.Errorf("%w: longer than %d bytes, or its query than %d", ErrName, MaxName, MaxQuery)
@@ -161,7 +161,7 @@ func parseHost(authority, port string) (string, error) {
 	u, err := url.Parse("rtmp://" + authority)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("%w: the host %q cannot be read", ErrName, redact(authority))
+		return "", fmt.Errorf("%w: the host %.200q cannot be read", ErrName, redact(authority))
 	case u.User != nil:
 		return "", fmt.Errorf("%w: a user name in an RTMP URL is not supported, put a token into the query", ErrName)
 	case u.Hostname() == "":

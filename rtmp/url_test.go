@@ -186,6 +186,7 @@ func FuzzLocate(f *testing.F) {
 func FuzzParseURL(f *testing.F) {
 	f.Add("rtmp://host/live/test?token=x")
 	f.Add("rtmp://[::1]:1935/live")
+	f.Add("@" + strings.Repeat("\xe5", 4100))
 	f.Add("rtmp://[::1]" + strings.Repeat("\x83", 2480))
 	f.Fuzz(func(t *testing.T, s string) {
 		memtest.Bound(t, len(s), func() { _, _ = rtmp.ParseURL(s) })
