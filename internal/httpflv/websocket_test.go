@@ -3,13 +3,17 @@ package httpflv_test
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/coder/websocket"
 
 	"sluice/flv"
+	"sluice/internal/auth"
+	"sluice/internal/httpd"
 	"sluice/internal/session"
 )
 
@@ -25,6 +29,53 @@ func dial(t *testing.T, s *server, path string) *websocket.Conn {
 	c.SetReadLimit(1 << 24)
 	t.Cleanup(func() { _ = c.CloseNow() })
 	return c
+}
+
+// dialWith opens a WebSocket with a header line more, and returns the answer too.
+func dialWith(t *testing.T, url, name, value string) (*websocket.Conn, *http.Response, error) {
+	t.Helper()
+	c, resp, err := websocket.Dial(t.Context(), strings.Replace(url, "http", "ws", 1), &websocket.DialOptions{
+		HTTPHeader: http.Header{name: {value}},
+	})
+	if err == nil {
+		t.Cleanup(func() { _ = c.CloseNow() })
+	}
+	if resp != nil && resp.Body != nil {
+		resp.Body.Close()
+	}
+	return c, resp, err
+}
+
+func TestCase115WebSocketViewersAreRefusedBeforeTheUpgradeOrPlayFromAnywhere(t *testing.T) {
+	s := newServer(t)
+	s.live(t, "live/a", "h264_aac.flv")
+	for _, origin := range []string{"null", "http://elsewhere.example", "file://", "no origin at all"} {
+		t.Run("from "+origin, func(t *testing.T) {
+			c, _, err := dialWith(t, s.URL+"/flv/live/a.flv", "Origin", origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if typ, b, err := c.Read(t.Context()); err != nil || typ != websocket.MessageBinary || !bytes.HasPrefix(b, []byte("FLV")) {
+				t.Errorf("message of type %v, %.10q, %v", typ, b, err)
+			}
+		})
+	}
+	// Anybody may play: so the guard is the one of calls that not everybody may make.
+	mux := httpd.NewMux(slog.New(slog.DiscardHandler), auth.NewGuard("right"))
+	mux.Handle(auth.Control, "/flv/", s.module)
+	guarded := httptest.NewServer(mux)
+	t.Cleanup(guarded.Close)
+	t.Run("with a wrong token", func(t *testing.T) {
+		_, resp, err := dialWith(t, guarded.URL+"/flv/live/a.flv", "Authorization", "Bearer wrong")
+		if err == nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("Upgrade") != "" {
+			t.Errorf("answer %+v, %v; want 401 and no upgrade", resp, err)
+		}
+	})
+	t.Run("with the right one", func(t *testing.T) {
+		if _, _, err := dialWith(t, guarded.URL+"/flv/live/a.flv", "Authorization", "Bearer right"); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestCase114WebSocketViewers(t *testing.T) {
