@@ -104,18 +104,24 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// head answers HEAD, which does not wait and is no viewer.
+// head answers HEAD, which does not wait and is no viewer. It takes the rendition
+// for a moment, to say what a GET would get now.
 func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask) error {
 	s := m.streams.Find(path)
 	if s == nil {
 		return notLive(path)
 	}
-	view, err := rendition.NewView(s.Tracks(), a.spec)
-	if err != nil {
+	rend, err := m.hub.Acquire(s, a.spec)
+	switch {
+	case errors.Is(err, rendition.ErrNoTrack):
 		return noTrack(err)
+	case err != nil: // it ended just now
+		return notLive(path)
 	}
+	defer rend.Release()
+	_, _, joined := rend.Begin(a.join)
 	h := w.Header()
-	for _, line := range mediaHeader(a.spec.Profile, a.join, view.LeftOut) {
+	for _, line := range mediaHeader(a.spec.Profile, joined, rend.LeftOut()) {
 		h.Set(line[0], line[1])
 	}
 	if isChunked(r) {

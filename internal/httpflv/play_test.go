@@ -188,6 +188,20 @@ func TestBrowsersGetTheWebProfile(t *testing.T) {
 	}
 }
 
+func TestHEADSaysWhereAViewerWouldBegin(t *testing.T) {
+	s := newServer(t)
+	s.live(t, "live/test", "h264_aac.flv")
+	for query, want := range map[string]string{"": "gop", "?profile=web": "edge", "?join=next": "next", "?join=gop": "gop"} {
+		resp := do(t, http.MethodHead, s.URL+"/flv/live/test"+query)
+		if got := resp.Header.Get("Sluice-Join"); resp.StatusCode != http.StatusOK || got != want {
+			t.Errorf("HEAD %s: %s, Sluice-Join: %q, want %q", query, resp.Status, got, want)
+		}
+		if got := get(t, s.URL+"/flv/live/test"+query).Header.Get("Sluice-Join"); got != want {
+			t.Errorf("GET %s: Sluice-Join: %q, want %q", query, got, want)
+		}
+	}
+}
+
 func TestJoinNextBeginsAtTheNextKeyFrame(t *testing.T) {
 	s := newServer(t)
 	p := s.live(t, "live/test", "h264_aac.flv")
