@@ -229,17 +229,19 @@ func avcConfig() []byte {
 
 func TestTheFactsGiveAnAddressThatCanBeReached(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ rtmp, play, want string }{
-		{"[::]:1935", "on", `{"rtmp":":1935","play":true}`},
-		{"0.0.0.0:41935", "on", `{"rtmp":":41935","play":true}`},
-		{":1935", "", `{"rtmp":":1935","play":false}`},
-		{"192.0.2.7:1935", "on", `{"rtmp":"192.0.2.7:1935","play":true}`},
-		{"[2001:db8::1]:1935", "on", `{"rtmp":"[2001:db8::1]:1935","play":true}`},
-		{"", "", `{"rtmp":"","play":false}`},
+	for _, c := range []struct{ rtmp, rtmps, play, want string }{
+		{"[::]:1935", "", "on", `{"rtmp":":1935","play":true}`},
+		{"0.0.0.0:41935", "", "on", `{"rtmp":":41935","play":true}`},
+		{":1935", "", "", `{"rtmp":":1935","play":false}`},
+		{"192.0.2.7:1935", "", "on", `{"rtmp":"192.0.2.7:1935","play":true}`},
+		{"[2001:db8::1]:1935", "", "on", `{"rtmp":"[2001:db8::1]:1935","play":true}`},
+		{"", "", "", `{"rtmp":"","play":false}`},
+		{"[::]:1935", "[::]:1936", "on", `{"rtmp":":1935","rtmps":":1936","play":true}`},
 	} {
 		d := deps("")
 		console.AddRoutes(d, bundled())
 		d.Facts.Set(module.FactRTMP, c.rtmp)
+		d.Facts.Set(module.FactRTMPS, c.rtmps)
 		d.Facts.Set(module.FactPlay, c.play)
 		if got := call(d, http.MethodGet, "/console/facts").Body.String(); got != c.want+"\n" {
 			t.Errorf("facts of %q, %q = %q, want %q", c.rtmp, c.play, got, c.want)

@@ -72,6 +72,8 @@ type factList struct {
 	// RTMP is where to publish, ":1935" when the page's own host name is the
 	// one to use, empty where RTMP is off.
 	RTMP string `json:"rtmp"`
+	// RTMPS is the same with TLS, left out where there is none.
+	RTMPS string `json:"rtmps,omitempty"`
 	// Play tells whether there is a player to show.
 	Play bool `json:"play"`
 }
@@ -80,8 +82,9 @@ type factList struct {
 func facts(known *module.Facts) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		httpd.JSON(w, http.StatusOK, factList{
-			RTMP: publicAddress(known.Get(module.FactRTMP)),
-			Play: known.Get(module.FactPlay) == "on",
+			RTMP:  publicAddress(known.Get(module.FactRTMP)),
+			RTMPS: publicAddress(known.Get(module.FactRTMPS)),
+			Play:  known.Get(module.FactPlay) == "on",
 		})
 	}
 }

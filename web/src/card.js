@@ -9,7 +9,7 @@ import { playRows, publishRows } from './urls.js';
 /**
  * @typedef {{ path: string, startedAt: string, state: string, viewers: number, bytes: number,
  *   tracks: import('./support.js').Track[] }} Stream as the server lists it
- * @typedef {{ rtmp: string, play: boolean }} Facts of the server: the address of RTMP, '' where it is off
+ * @typedef {{ rtmp: string, rtmps?: string, play: boolean }} Facts of the server: the address of RTMP, '' where it is off, and that with TLS
  */
 
 const noMedia = 'This browser has no Media Source Extensions, so it cannot play here. An iPhone needs iOS 17.1 or newer.';
@@ -73,7 +73,7 @@ export class Card {
         this.recordings.root,
         el('details', {}, el('summary', {}, 'Addresses'), copyList([
           ...(facts.play ? playRows(location, path) : []),
-          ...publishRows(location, facts.rtmp, path),
+          ...publishRows(location, facts.rtmp, path, facts.rtmps),
         ])),
       ),
     );

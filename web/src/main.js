@@ -43,8 +43,8 @@ async function learn() {
   for (const card of [...cards.values()]) drop(card); // made while nothing was known
   selected = '';
   byId('publish').hidden = answer.rtmp === '';
-  offer(answer.rtmp);
-  byId('name').addEventListener('input', () => offer(answer.rtmp));
+  offer(answer);
+  byId('name').addEventListener('input', () => offer(answer));
   return answer;
 }
 
@@ -128,13 +128,13 @@ function warn() {
 
 /**
  * Shows how to publish under the name that is typed in.
- * @param {string} rtmp
+ * @param {import('./card.js').Facts} answer
  */
-function offer(rtmp) {
+function offer({ rtmp, rtmps }) {
   const name = /** @type {HTMLInputElement} */ (byId('name')).value.trim();
   const mistake = pathMistake(name);
   say(byId('mistake'), mistake);
-  byId('commands').replaceChildren(...(mistake ? [] : [copyList(publishRows(location, rtmp, name))]));
+  byId('commands').replaceChildren(...(mistake ? [] : [copyList(publishRows(location, rtmp, name, rtmps))]));
 }
 
 byId('notice').append(

@@ -78,11 +78,13 @@ export function playRows(place, path) {
  * @param {Place} place
  * @param {string} rtmp the listener's address; without a host it is reached by the page's own
  * @param {string} path
+ * @param {string} [rtmps] the same with TLS, '' where there is none
  * @returns {Row[]}
  */
-export function publishRows(place, rtmp, path) {
+export function publishRows(place, rtmp, path, rtmps = '') {
   if (rtmp === '') return [];
-  const root = `rtmp://${rtmp.startsWith(':') ? place.hostname : ''}${rtmp}`;
+  const reach = (/** @type {string} */ addr) => (addr.startsWith(':') ? place.hostname : '') + addr;
+  const root = `rtmp://${reach(rtmp)}`;
   const escaped = escapePath(path);
   const cut = escaped.lastIndexOf('/');
   const rows = [
@@ -90,6 +92,7 @@ export function publishRows(place, rtmp, path) {
     { label: 'ffmpeg', text: `ffmpeg -re -i input.mp4 -c copy -f flv ${root}/${escaped}` },
     { label: 'OBS server', text: `${root}/${cut < 0 ? escaped : escaped.slice(0, cut)}` },
   ];
+  if (rtmps !== '') rows.splice(1, 0, { label: 'RTMP with TLS', text: `rtmps://${reach(rtmps)}/${escaped}` });
   if (cut >= 0) rows.push({ label: 'OBS stream key', text: escaped.slice(cut + 1) });
   return rows;
 }

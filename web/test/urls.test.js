@@ -43,6 +43,12 @@ test('an RTMP listener with a host of its own is shown with it', () => {
   assert.deepEqual(publishRows(place, '', 'live/test'), []);
 });
 
+test('RTMP with TLS is offered where there is a listener', () => {
+  const rows = publishRows(place, ':1935', 'live/test', ':1936');
+  assert.equal(texts(rows)['RTMP with TLS'], 'rtmps://tv.example:1936/live/test');
+  assert.ok(!('RTMP with TLS' in texts(publishRows(place, ':1935', 'live/test'))));
+});
+
 test('a link names a stream, escaped or not, and a broken one names none', () => {
   for (const hash of ['#live/test', '#/live/test', '#live%2Ftest']) assert.equal(pathOfHash(hash), 'live/test');
   assert.equal(pathOfHash('#t%C3%BCr'), 'tür');
