@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/media"
 )
 
@@ -167,16 +168,23 @@ func FuzzParameterSets(f *testing.F) {
 	f.Add(byte(1), []byte{0, 0, 1, 0x40, 1, 1, 0, 0, 1, 0x42, 1, 1, 0, 0, 1, 0x44, 1, 1})
 	f.Fuzz(func(t *testing.T, which byte, b []byte) {
 		codec := []media.Codec{media.H264, media.H265}[which%2]
-		var sets flv.ParameterSets
-		n := 0
-		for nal := range flv.StartCodeUnits(b) {
-			n += len(nal)
-			sets.Add(codec, nal)
-		}
+		var (
+			n      int
+			record []byte
+			ok     bool
+		)
+		memtest.Bound(t, len(b), func() {
+			var sets flv.ParameterSets
+			n = 0
+			for nal := range flv.StartCodeUnits(b) {
+				n += len(nal)
+				sets.Add(codec, nal)
+			}
+			record, ok = sets.Record(codec)
+		})
 		if n > len(b) {
 			t.Fatalf("%d bytes of units in %d", n, len(b))
 		}
-		record, ok := sets.Record(codec)
 		if ok && (flv.LengthSize(codec, record) != 4 || len(record) > 2*len(b)+64) {
 			t.Errorf("the record %x of %x", record, b)
 		}

@@ -1,12 +1,19 @@
 package httpflv
 
 import (
+	"bufio"
+	"context"
 	"errors"
+	"io"
+	"net"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
 
+	"sluice/internal/fanout"
 	"sluice/internal/memtest"
 )
 
@@ -24,6 +31,43 @@ func TestAPeerIsPingedAndGivenUp(t *testing.T) {
 	if _, err := p.Tick(now.Add(pongTimeout + time.Second)); !errors.Is(err, errSilent) {
 		t.Errorf("after %v of silence: %v", pongTimeout, err)
 	}
+}
+
+// A stream that is held for its publisher gives its viewers nothing for as long as the
+// reconnect window is: proxies must not take their connections for dead.
+func TestAViewerIsPingedWhileItsStreamIsHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sweeper := fanout.NewSweeper(10 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { sweeper.Run(ctx) })
+		log := fanout.NewLog(fanout.Options{Framing: fanout.WebSocket, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
+		end, client := net.Pipe()
+		v := fanout.NewViewer(end, log)
+		v.Peer = newPeer(nil)
+		running.Go(func() { _ = sweeper.Serve(v) })
+
+		r := bufio.NewReader(client)
+		begin := time.Now()
+		for pings := 0; pings < 2; {
+			h, err := ws.ReadHeader(r)
+			if err != nil {
+				t.Fatalf("after %v: %v", time.Since(begin), err)
+			}
+			if h.OpCode == ws.OpPing { // without a payload
+				pings++
+				_, _ = client.Write(masked(ws.NewPongFrame(nil)))
+			}
+		}
+		if d := time.Since(begin); d < 2*pingEvery || d > 2*pingEvery+3*time.Second {
+			t.Errorf("two pings came within %v", d)
+		}
+		log.End(errClosed)
+		cancel()
+		_, _ = io.Copy(io.Discard, client)
+		running.Wait()
+		log.Wait()
+	})
 }
 
 func TestAPeerHearsFramesInPieces(t *testing.T) {

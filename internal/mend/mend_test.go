@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/internal/mend"
 	"sluice/media"
 )
@@ -304,16 +305,24 @@ func FuzzMend(f *testing.F) {
 	f.Add([]byte{0x1c, 1, 0, 0, 0, 0, 0, 1, 0x40, 1, 1, 0, 0, 1, 0x42, 1, 1, 0, 0, 1, 0x44, 1, 1, 0, 0, 1, 0x26, 1, 1}, uint8(9))
 	f.Add([]byte{0x91, 'h', 'v', 'c', '1', 0, 0, 0, 0, 0, 0, 1, 0x26, 1, 1}, uint8(3))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint8) {
-		m := mend.New(nil)
-		for _, body := range [][]byte{bytes.Clone(b[:min(int(cut), len(b))]), bytes.Clone(b)} {
-			size := len(body)
-			for _, p := range flv.AppendPackets(nil, flv.TagVideo, body) {
-				for _, got := range m.Mend(p) {
-					if len(got.Body) > 2*size+128 || got.Payload > len(got.Body) || got.Kind != media.Video {
-						t.Fatalf("%x became %+v", body, got)
-					}
-				}
+		whole, begun := bytes.Clone(b), bytes.Clone(b[:min(int(cut), len(b))])
+		memtest.Bound(t, len(whole)+len(begun), func() {
+			m := mend.New(nil)
+			for _, body := range [][]byte{begun, whole} {
+				mendAll(t, m, body)
+			}
+		})
+	})
+}
+
+// mendAll mends what a message becomes and checks the bounds on that.
+func mendAll(t *testing.T, m *mend.Mender, body []byte) {
+	t.Helper()
+	for _, p := range flv.AppendPackets(nil, flv.TagVideo, body) {
+		for _, got := range m.Mend(p) {
+			if len(got.Body) > 2*len(body)+128 || got.Payload > len(got.Body) || got.Kind != media.Video {
+				t.Fatalf("%x became %+v", body, got)
 			}
 		}
-	})
+	}
 }
