@@ -12,7 +12,7 @@ const (
 	// sending takes less than a third of the CPU, but only until a frame of
 	// sound is due again, which comes every 21 to 23 ms: with a longer gap two
 	// of them gather, and packets are 15 ms late instead of 6.
-	restLight = 2.2
+	restLight = 1.6
 	soundGap  = 20 * time.Millisecond
 	// From there on the pause is restShort times the length of the round, so
 	// that sending takes 40 % of the CPU.
