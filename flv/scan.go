@@ -35,7 +35,8 @@ type fileTag struct {
 }
 
 func newScanner(r io.ReaderAt, size int64) *scanner {
-	return &scanner{r: r, size: size, buf: make([]byte, 0, 64<<10)}
+	const most = 64 << 10
+	return &scanner{r: r, size: size, buf: make([]byte, 0, max(min(size, most), 0))}
 }
 
 // header reads the file header and stands before the first tag then.
