@@ -253,6 +253,8 @@ func problem(err error) error {
 		p = httpd.NewProblem(http.StatusBadGateway, err.Error())
 	case errors.Is(err, errClosing), errors.Is(err, context.Canceled):
 		p = httpd.NewProblem(http.StatusServiceUnavailable, "the server shuts down, or the call was given up")
+	case errors.Is(err, errStuck):
+		p = httpd.NewProblem(http.StatusServiceUnavailable, "the disk does not answer: the recording ends once it does")
 	case errors.Is(err, errArmed):
 		p = httpd.NewProblem(http.StatusServiceUnavailable, err.Error())
 	case errors.Is(err, errNoRoom):

@@ -153,6 +153,27 @@ func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
 	}
 }
 
+func TestADiskThatNeverAnswersHoldsUpNeitherStopNorTheShutdown(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	ended := record.Impatient(s.module, 50*time.Millisecond)
+	stuck := newBadFile(1 << 40)
+	s.onto(stuck)
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	stuck.stuck.Store(true)
+	p.until(3 * time.Second)
+	refused(t, s.call(http.MethodPost, "/flv/record/stop/live/test"), http.StatusServiceUnavailable, "the disk does not answer")
+	s.stop()
+	s.logs(t, "left as they are")
+	stuck.stuck.Store(false)
+	close(stuck.stall)
+	<-ended
+	if got := packets(t, s.file(f)); len(got) == 0 {
+		t.Error("the file is empty")
+	}
+}
+
 // brokenFile panics when it is written to a second time.
 type brokenFile struct {
 	record.File

@@ -49,3 +49,11 @@ func Named(t Name, path string, start time.Time, id string, seq, attempt int) st
 func SetSpace(m module.Module, look func(dir string) (free, total int64, err error)) {
 	m.(*recorder).space.look = look
 }
+
+// Impatient makes m wait for the disk only so long, and returns what is closed
+// when all of it has ended.
+func Impatient(m module.Module, patience time.Duration) (ended <-chan struct{}) {
+	r := m.(*recorder)
+	r.patience = patience
+	return r.ended
+}

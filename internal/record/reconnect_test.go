@@ -6,19 +6,27 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/glob"
 	"sluice/internal/record"
 	"sluice/internal/session"
 	"sluice/internal/stream"
 	"sluice/media"
 )
 
-// claim publishes a fixture as somebody who may come back.
-func (s *server) claim(t *testing.T, path, name string) *publisher {
+// claim publishes a fixture, to the path that the tests use, as somebody who may come back.
+func (s *server) claim(t *testing.T) *publisher {
 	t.Helper()
-	p := s.publish(t, path+"-other", name) // for its packets
+	return s.claimFor(t, time.Minute)
+}
+
+// claimFor is claim, with the time for which the stream is held.
+func (s *server) claimFor(t *testing.T, window time.Duration) *publisher {
+	t.Helper()
+	const path = "live/test"
+	p := s.publish(t, path+"-other", "h264_aac.flv") // for its packets
 	p.end()
 	var err error
-	if p.pub, err = s.streams.Claim(path, stream.Claim{Window: time.Minute}); err != nil {
+	if p.pub, err = s.streams.Claim(path, stream.Claim{Window: window}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.pub.End(stream.ErrUnpublished) })
@@ -35,7 +43,7 @@ func (p *publisher) lose() {
 func TestARecordingGoesOnWithItsPublisherWithoutAHole(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, t.TempDir())
-	p := s.claim(t, "live/test", "h264_aac.flv").until(2500 * time.Millisecond)
+	p := s.claim(t).until(2500 * time.Millisecond)
 	begun := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	p.lose()
 	for _, call := range [][2]string{{http.MethodGet, "status"}, {http.MethodPost, "start"}} {
@@ -48,7 +56,7 @@ func TestARecordingGoesOnWithItsPublisherWithoutAHole(t *testing.T) {
 			t.Errorf("list%s has %+v", query, items)
 		}
 	}
-	s.claim(t, "live/test", "h264_aac.flv").until(3 * time.Second)
+	s.claim(t).until(3 * time.Second)
 	if f := s.ask(t, http.MethodGet, "/flv/record/status/live/test"); f.State != record.Running {
 		t.Errorf("status answers %+v", f)
 	}
@@ -83,7 +91,7 @@ func TestARecordingGoesOnWithItsPublisherWithoutAHole(t *testing.T) {
 func TestARecordingThatWaitsForItsPublisherCanBeStopped(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, t.TempDir())
-	p := s.claim(t, "live/test", "h264_aac.flv").until(2500 * time.Millisecond)
+	p := s.claim(t).until(2500 * time.Millisecond)
 	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	p.lose()
 	ended := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
@@ -94,5 +102,71 @@ func TestARecordingThatWaitsForItsPublisherCanBeStopped(t *testing.T) {
 	refused(t, s.call(http.MethodPost, "/flv/record/start/live/test"), http.StatusNotFound, "nobody publishes")
 	if items := s.list(t, "").Items; slices.ContainsFunc(items, func(f record.Facts) bool { return f.State != record.Finished }) {
 		t.Errorf("list has %+v", items)
+	}
+}
+
+// unasked are the two ways in which a recording begins with its stream.
+func unasked(t *testing.T) map[string]func(t *testing.T) *server {
+	t.Helper()
+	return map[string]func(t *testing.T) *server{
+		"armed": func(t *testing.T) *server {
+			t.Helper()
+			s := newServer(t, t.TempDir())
+			s.ask(t, http.MethodPost, "/flv/record/start/live/test?arm=true")
+			return s
+		},
+		"automatic": func(t *testing.T) *server {
+			t.Helper()
+			return configured(t, func(c *record.Config) { c.Auto = []glob.Pattern{"live/test"} })
+		},
+	}
+}
+
+func TestARecordingThatNobodyStartedGoesOnWithItsPublisher(t *testing.T) {
+	t.Parallel()
+	for name, begin := range unasked(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := begin(t)
+			p := s.claim(t).until(2500 * time.Millisecond)
+			eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+			begun := s.status(t)
+			p.lose()
+			if f := s.status(t); f.State != record.Reconnecting || f.ID != begun.ID {
+				t.Errorf("while the publisher is away: %+v", f)
+			}
+			s.claim(t).until(3 * time.Second)
+			if f := s.status(t); f.State != record.Running || f.ID != begun.ID {
+				t.Errorf("with the publisher: %+v", f)
+			}
+			ended := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+			if items := s.list(t, "").Items; len(items) != 1 || ended.ID != begun.ID || ended.State != record.Finished {
+				t.Errorf("stop answers %+v; the list has %+v", ended, items)
+			}
+			plays(t, s.file(ended))
+		})
+	}
+}
+
+func TestAPublisherThatIsBackTooLateIsRecordedInANewFile(t *testing.T) {
+	t.Parallel()
+	s := configured(t, func(c *record.Config) { c.Auto = []glob.Pattern{"live/test"} })
+	p := s.claimFor(t, time.Millisecond).until(2500 * time.Millisecond)
+	eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+	first := s.status(t)
+	p.lose()
+	eventually(t, "it ended", func() bool { return s.status(t).State == "idle" })
+	s.claim(t).until(2500 * time.Millisecond)
+	eventually(t, "the next one runs", func() bool { return s.status(t).State == record.Running })
+	second := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	items := s.list(t, "").Items
+	if len(items) != 2 || items[1].ID != first.ID || second.ID == first.ID || second.File == first.File {
+		t.Fatalf("stop answers %+v; the list has %+v", second, items)
+	}
+	for _, f := range items {
+		if f.State != record.Finished {
+			t.Errorf("the list has %+v", f)
+		}
+		plays(t, s.file(f))
 	}
 }

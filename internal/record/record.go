@@ -48,6 +48,7 @@ func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) 
 	r := &recorder{
 		log: d.Log, streams: d.Streams, sessions: d.Sessions,
 		store: newStore(dir, catalog, d.Log), config: cfg, space: space{dir, cfg.MinFree, statfs},
+		patience: patience, ended: make(chan struct{}),
 		open: make(map[string]*recording), failures: make(map[string]error),
 	}
 	r.store.name = cfg.Name

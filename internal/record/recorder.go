@@ -27,6 +27,8 @@ var (
 	errNoStorage = errors.New("record: the file lies in storage that is not configured")
 	// errStorage says that the storage could not be asked.
 	errStorage = errors.New("record: the storage does not answer as it should")
+	// errStuck says that a recording could not be ended in time.
+	errStuck = errors.New("record: the disk does not answer: the recording ends once it does")
 	// errStopped ends a recording by a call of the API.
 	errStopped error = session.NewReason("stopped", "stopped by a control call")
 )
@@ -42,6 +44,8 @@ type recorder struct {
 	config   Config
 	space    space
 	work     sync.WaitGroup // the goroutines of open
+	patience time.Duration  // for a disk to take the end of a recording
+	ended    chan struct{}  // closed when nothing of all this runs any more
 
 	mu       sync.Mutex            // guards all below; no I/O while it is held
 	open     map[string]*recording // by stream path
@@ -233,8 +237,10 @@ func (r *recorder) failure(path string) error {
 }
 
 // stop ends the recording of a stream and returns its final facts, when the
-// file is complete and synced.
+// file is complete and synced. On a disk that does not answer it ends later.
 func (r *recorder) stop(ctx context.Context, path string) (Facts, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.patience, errStuck)
+	defer cancel()
 	rec := r.halt(path)
 	if rec == nil {
 		return Facts{}, errNotRecorded
@@ -301,8 +307,13 @@ func (r *recorder) find(path string) *recording {
 	return r.open[path]
 }
 
+// patience is how long a call waits for the end of a recording, and a shutdown
+// for the end of all: what a disk needs that has fallen asleep.
+const patience = 10 * time.Second
+
 // Run implements [module.Module]: it ends all recordings cleanly when ctx is
-// done.
+// done, but waits no longer than its patience for a disk that does not answer:
+// what was written is repaired at the next start.
 func (r *recorder) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	work.Go(func() { r.watchDisk(ctx) })
@@ -321,9 +332,20 @@ func (r *recorder) Run(ctx context.Context) error {
 	for _, rec := range r.open {
 		rec.queue.End(session.ErrShutdown)
 	}
+	running := len(r.open)
 	r.mu.Unlock()
-	r.work.Wait()
-	work.Wait()
-	r.store.close()
+	go func() {
+		r.work.Wait()
+		work.Wait()
+		r.store.close()
+		close(r.ended)
+	}()
+	late := time.NewTimer(r.patience)
+	defer late.Stop()
+	select {
+	case <-r.ended:
+	case <-late.C:
+		r.log.ErrorContext(ctx, "recordings are left as they are: the disk does not answer", "recordings", running)
+	}
 	return nil
 }
