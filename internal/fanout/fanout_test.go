@@ -201,7 +201,7 @@ func TestAFixedPaceIsKept(t *testing.T) {
 			}
 		}()
 		for range 100 {
-			time.Sleep(7 * time.Millisecond) //nolint:forbidigo // the clock of the bubble
+			<-time.After(7 * time.Millisecond)
 			l.Append(false, []byte("packet"))
 		}
 		l.End(errOver)
@@ -232,7 +232,7 @@ func TestALoneViewerGetsEveryPacketAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 10 {
-			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the clock of the bubble
+			<-time.After(20 * time.Millisecond)
 			sent := time.Now()
 			l.Append(false, []byte("packet"))
 			if _, err := client.Read(buf); err != nil || time.Since(sent) > 0 {
@@ -255,7 +255,7 @@ func TestAViewerThatLagsIsMovedToTheNewestKeyPosition(t *testing.T) {
 		reason := serve(newSweeper(t, time.Hour), v)
 		synctest.Wait() // stuck in its first write: nobody reads
 		for i := range 10 {
-			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
+			<-time.After(time.Second)
 			l.Append(true, fmt.Appendf(nil, "[%d]", i+1))
 			l.Append(false, []byte("."))
 		}

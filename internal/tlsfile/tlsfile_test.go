@@ -30,7 +30,7 @@ func subject(t *testing.T, c *tlsfile.Certificate) string {
 
 // later lets the time pass after which the files are looked at again. The
 // clock is that of a bubble.
-func later() { time.Sleep(2 * time.Second) } //nolint:forbidigo // the clock of the bubble
+func later() { <-time.After(2 * time.Second) }
 
 func TestAPairThatChangesIsFollowed(t *testing.T) {
 	dir := t.TempDir()
