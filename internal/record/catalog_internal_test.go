@@ -3,7 +3,10 @@ package record
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +31,25 @@ func sample(n int) Facts {
 	return f
 }
 
+// A page of a mapped file that waits for the disk stops every thread sooner or
+// later, viewers' included.
+func TestNothingOfTheDatabaseIsMappedIntoMemory(t *testing.T) {
+	t.Parallel()
+	c := openFor(t)
+	if err := c.add(sample(0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, databaseName+"-wal")); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(c.dir, databaseName+"-shm")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Stat() of the index of the WAL = %v", err)
+	}
+	if n, err := c.db.number(`PRAGMA mmap_size`); err != nil || n != 0 {
+		t.Errorf("%d bytes of the database may be mapped, %v", n, err)
+	}
+}
+
 func TestWhatAFullDiskDoesNotTakeHoldsAndIsWrittenLater(t *testing.T) {
 	t.Parallel()
 	c := openFor(t)
@@ -35,7 +57,6 @@ func TestWhatAFullDiskDoesNotTakeHoldsAndIsWrittenLater(t *testing.T) {
 	if err := c.add(old); err != nil {
 		t.Fatal(err)
 	}
-	c.db.db.SetMaxOpenConns(1) // the pragma is one of the connection
 	if err := c.db.exec(`PRAGMA max_page_count = 1`); err != nil {
 		t.Fatal(err)
 	}

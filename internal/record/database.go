@@ -119,14 +119,17 @@ func tryDatabase(dir string) (*database, error) {
 	if !strings.HasPrefix(name, "/") {
 		name = "/" + name // C:/…
 	}
-	at := url.URL{Scheme: "file", Path: name, RawQuery: "_txlock=immediate" +
+	// Exclusive comes first, so that the index of the WAL lies in memory and not
+	// in a file that is mapped: a disk that hangs would hold up whoever touches
+	// that outside of any system call, and with the next collection of garbage
+	// the whole process.
+	at := url.URL{Scheme: "file", Path: name, RawQuery: "_txlock=immediate&_pragma=locking_mode(EXCLUSIVE)" +
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=journal_size_limit(16777216)"}
 	db, err := sql.Open("sqlite", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("opening the catalogue: %w", err)
 	}
-	db.SetMaxOpenConns(2) // so that a page does not wait for a write
-	db.SetMaxIdleConns(2)
+	db.SetMaxOpenConns(1) // it keeps all others out
 	d := &database{dir, db}
 	if err := d.prepare(); err != nil {
 		d.close()
