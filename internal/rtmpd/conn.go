@@ -102,12 +102,19 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
 func (c *conn) protect(ctx context.Context) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v", session.ErrInternal, v)
-			c.deps.Log.ErrorContext(ctx, "recovered from a panic", "remote", c.remote, "err", err, "stack", string(debug.Stack()))
+			err = c.recovered(ctx, v)
 		}
 		c.abandon(ctx, err)
 	}()
 	return c.run(ctx)
+}
+
+// recovered reports the value of a panic and returns it as the reason for the
+// end.
+func (c *conn) recovered(ctx context.Context, v any) error {
+	err := fmt.Errorf("%w: %v", session.ErrInternal, v)
+	c.deps.Log.ErrorContext(ctx, "recovered from a panic", "remote", c.remote, "err", err, "stack", string(debug.Stack()))
+	return err
 }
 
 // report writes a line about the end of a connection, unless a session's line

@@ -15,7 +15,6 @@ import (
 	"sluice/internal/conf"
 	"sluice/internal/rtmpd"
 	"sluice/internal/session"
-	"sluice/internal/stream"
 	"sluice/rtmp"
 )
 
@@ -339,37 +338,3 @@ func TestListenerThatFailsForAWhileIsTriedAgain(t *testing.T) {
 		}
 	})
 }
-
-func TestPanicCostsOneConnection(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := open(t, rtmpd.DefaultConfig(), nil)
-		first := encoder(t, h, "cam1")
-		s := first.live(t, h, "live/cam1")
-		if _, _, err := s.Tap(bomb{}); err != nil {
-			t.Fatal(err)
-		}
-		second := encoder(t, h, "cam2")
-		other := second.live(t, h, "live/cam2")
-		first.send(t, rtmp.TypeAudio, 5000, sound())
-		first.closed()
-		synctest.Wait()
-		if got := h.log.lines(t, "recovered from a panic"); len(got) != 1 || got[0]["stack"] == "" {
-			t.Errorf("%d lines about the panic, want 1", len(got))
-		}
-		if got := h.log.reasons(t, "session ended"); !slices.Equal(got, []string{"internal_error"}) {
-			t.Errorf("reasons %q, want internal_error", got)
-		}
-		if other.Err() != nil {
-			t.Errorf("another stream ended with %v", other.Err())
-		}
-		if _, err := h.deps.Streams.Publish("live/cam1"); err != nil {
-			t.Errorf("the path is not free: %v", err)
-		}
-	})
-}
-
-// bomb panics at the first packet, and only then.
-type bomb struct{ stream.Tap }
-
-func (bomb) End(error) {}

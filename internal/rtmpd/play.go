@@ -107,7 +107,7 @@ func (p *player) await(ctx context.Context, a ask) (*rendition.Rendition, error)
 	ctx, cancel := context.WithTimeoutCause(ctx, a.wait, fmt.Errorf("%w %s", ErrNotLive, a.path))
 	defer cancel()
 	ctx, leave := context.WithCancelCause(ctx)
-	defer p.listen(leave)()
+	defer p.listen(ctx, leave)()
 	for {
 		s, err := p.deps.Streams.Wait(ctx, a.path)
 		if err != nil {
@@ -133,10 +133,15 @@ func noTrack(err error) error {
 // listen reads what the client says while it waits, and calls leave when it
 // has left, or is ended from outside. stop ends the reading and returns when
 // that is done.
-func (p *player) listen(leave func(error)) (stop func()) {
+func (p *player) listen(ctx context.Context, leave func(error)) (stop func()) {
 	p.deadline(time.Time{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				leave(p.recovered(ctx, v))
+			}
+		}()
 		buf := make([]byte, 512)
 		for {
 			n, err := p.Conn.Read(buf)
