@@ -43,7 +43,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if err := m.play(w, r); err != nil {
-			httpd.Error(w, err)
+			m.refuse(w, r, err)
 		}
 	case http.MethodOptions:
 		h := w.Header()
@@ -62,7 +62,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	path, err := stream.ParsePath(strings.TrimPrefix(r.URL.EscapedPath(), prefix))
 	if err != nil {
-		return httpd.NewProblem(http.StatusBadRequest, err.Error())
+		return because(errBadPath, httpd.NewProblem(http.StatusBadRequest, err.Error()))
 	}
 	a, err := m.cfg.parseAsk(r)
 	if err != nil {
@@ -90,7 +90,7 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	}
 	if !m.reserve() {
 		rend.Release()
-		return httpd.NewProblem(http.StatusServiceUnavailable, session.ErrShutdown.Error())
+		return because(session.ErrShutdown, httpd.NewProblem(http.StatusServiceUnavailable, session.ErrShutdown.Error()))
 	}
 	if r.ProtoMajor > 1 {
 		m.stay(w, r, rend, a)
@@ -163,7 +163,7 @@ func (m *Module) wait(ctx context.Context, path string) (*stream.Stream, error) 
 		m.waiting.Add(-1)
 		p := httpd.NewProblem(http.StatusServiceUnavailable, "too many viewers wait for a publisher")
 		p.RetryAfter = retryAfter
-		return nil, p
+		return nil, because(errTooMany, p)
 	}
 	defer m.waiting.Add(-1)
 	s, err := m.streams.Wait(ctx, path)
@@ -179,11 +179,11 @@ func (m *Module) Waiting() int { return int(m.waiting.Load()) }
 func notLive(path string) error {
 	p := httpd.NewProblem(http.StatusNotFound, fmt.Sprintf("nobody publishes %q", path))
 	p.RetryAfter = retryAfter
-	return p
+	return because(errNotLive, p)
 }
 
 func noTrack(err error) error {
-	return httpd.NewProblem(http.StatusUnsupportedMediaType, strings.TrimPrefix(err.Error(), "rendition: "))
+	return because(errNoTrack, httpd.NewProblem(http.StatusUnsupportedMediaType, strings.TrimPrefix(err.Error(), "rendition: ")))
 }
 
 // hand takes the connection from the HTTP server and gives it to a viewer,

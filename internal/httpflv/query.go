@@ -136,5 +136,5 @@ func defaultProfile(h http.Header) rendition.Profile {
 }
 
 func badQuery(format string, args ...any) error {
-	return httpd.NewProblem(http.StatusBadRequest, fmt.Sprintf(format, args...))
+	return because(errBadQuery, httpd.NewProblem(http.StatusBadRequest, fmt.Sprintf(format, args...)))
 }

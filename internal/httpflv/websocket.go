@@ -43,7 +43,7 @@ func isUpgrade(r *http.Request) bool {
 // said by HTTP (RFC 6455, chapter 4.2.1).
 func checkUpgrade(r *http.Request) error {
 	h := r.Header
-	bad := func(text string) error { return httpd.NewProblem(http.StatusBadRequest, text) }
+	bad := func(text string) error { return because(errBadUpgrade, httpd.NewProblem(http.StatusBadRequest, text)) }
 	switch {
 	case r.Method != http.MethodGet:
 		return bad("a WebSocket begins with GET")
@@ -56,7 +56,7 @@ func checkUpgrade(r *http.Request) error {
 	case h.Get("Sec-Websocket-Version") != "13":
 		p := httpd.NewProblem(http.StatusUpgradeRequired, "the WebSocket version must be 13")
 		p.Headers = http.Header{"Sec-Websocket-Version": {"13"}, "Upgrade": {"websocket"}, "Connection": {"Upgrade"}}
-		return p
+		return because(errBadUpgrade, p)
 	case len(h.Get("Sec-Websocket-Key")) != 24: // 16 bytes in base64
 		return bad("the header Sec-WebSocket-Key must be 16 bytes in base64")
 	}

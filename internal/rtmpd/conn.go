@@ -80,7 +80,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
 	defer nc.Close() // below TLS, which would wait for its goodbye to be taken
 	guest, err := s.enter(nc.RemoteAddr())
 	if err != nil {
-		s.deps.Sessions.Note("rtmp", err)
+		s.deps.Sessions.Note(c.proto, err)
 		s.log.complain(ctx, slog.LevelWarn, "connection refused", "remote", c.remote, "reason", session.Label(err), "err", err)
 		return
 	}
@@ -90,7 +90,7 @@ func (s *Server) serve(ctx context.Context, nc net.Conn, secure *tls.Config) {
 
 	err = c.protect(ctx)
 	if c.ended == nil {
-		s.deps.Sessions.Note("rtmp", err)
+		s.deps.Sessions.Note(c.proto, err)
 	}
 	c.report(ctx, err)
 	if c.told {
@@ -202,7 +202,7 @@ func (c *conn) refuse(code string, reason error) error {
 
 // plain returns the text of an error without the names of packages.
 func plain(err error) string {
-	return strings.NewReplacer("stream: ", "", "rtmp: ", "").Replace(err.Error())
+	return strings.NewReplacer("stream: ", "", "rtmp: ", "", "rendition: ", "").Replace(err.Error())
 }
 
 // enter begins a phase. Its deadline is not set anew for each of the messages

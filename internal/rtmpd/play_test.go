@@ -252,7 +252,7 @@ func TestParametersOfAPlay(t *testing.T) {
 			"cam1?join=later":  `a parameter cannot be understood: join="later": expected gop, edge or next`,
 			"cam1?wait=1h":     `a parameter cannot be understood: wait="1h": expected a duration from 0s to 60s`,
 			"cam1?audio=maybe": `a parameter cannot be understood: audio="maybe": expected on or off`,
-			"sound?audio=off":  "nothing of the stream is left in what was asked for: rendition: no track of the stream is left",
+			"sound?audio=off":  "nothing of the stream is left in what was asked for: no track of the stream is left",
 			"..":               `the stream path breaks a rule: bad stream path: a segment ".."`,
 		} {
 			c := player(t, h, name)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -105,6 +106,9 @@ func TestCase073RTMPSIsPublishedAndPlayed(t *testing.T) {
 		t.Errorf("plain RTMP is answered with %x, %v", b, err)
 	}
 	s.WaitLine(t, "connection ended", "reason=bad_tls")
+	if _, body := s.Call(t, http.MethodGet, "/debug/state"); !strings.Contains(body, `{"proto":"rtmps","reason":"bad_tls","count":1}`) {
+		t.Errorf("the end is not counted as one of RTMPS: %s", body)
+	}
 
 	wrong := harness.Run(t, "", nil, "ffmpeg", "-nostdin", "-v", "error", "-i", "rtmps://"+s.RTMP+"/live/tls", "-f", "null", "-")
 	if code := wrong.Wait(t); code == 0 {
