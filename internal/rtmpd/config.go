@@ -39,7 +39,7 @@ type PlayConfig struct {
 	MaxLag       conf.Duration `yaml:"max_lag" doc:"A player further behind than this is moved to the newest key frame."`
 	Wait         conf.Duration `yaml:"wait" doc:"How long a player may wait for a publisher before it is told that there is none, at most 60s."`
 	WriteTimeout conf.Duration `yaml:"write_timeout" doc:"A player whose connection takes nothing for this long is closed."`
-	MaxWaiting   int           `yaml:"max_waiting" doc:"How many players may wait for a publisher at a time; one more is refused."`
+	MaxWaiting   int           `yaml:"max_waiting" doc:"How many players may wait for a publisher at a time, half of them from one address unless it is a trusted proxy; one more is refused."`
 	StreamMemory conf.Size     `yaml:"stream_memory" doc:"What is kept of one stream for players that are behind."`
 }
 

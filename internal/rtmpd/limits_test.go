@@ -294,6 +294,17 @@ func TestPublisherIsNotPending(t *testing.T) {
 			if code, text := c.publish(t, fmt.Sprintf("cam%d", i)); code != rtmp.CodePublishStart {
 				t.Errorf("publisher %d is answered with %q, %q", i, code, text)
 			}
+			if i == 2 { // until it ends its stream, twice as well as once
+				c.call(t, "deleteStream", 1)
+				c.publish(t, "cam2")
+				c.call(t, "deleteStream", 1)
+				synctest.Wait()
+			}
+		}
+		late := h.dial("192.0.2.1:50009")
+		defer late.Close()
+		if _, err := late.Write([]byte{3}); err == nil {
+			t.Error("a second connection that does not publish was let in")
 		}
 	})
 }

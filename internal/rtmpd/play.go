@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"sluice/internal/doors"
 	"sluice/internal/fanout"
 	"sluice/internal/module"
 	"sluice/internal/rendition"
@@ -20,11 +21,14 @@ import (
 type theatre struct {
 	hub     *rendition.Hub
 	sweeper *fanout.Sweeper
-	waiting atomic.Int64 // players without a stream
+	waiting *doors.Doors // of players without a stream
 }
 
-func newTheatre(cfg PlayConfig, d module.Deps) *theatre {
+// newTheatre returns a theatre in which one address, unless it is trusted, may
+// have half of those who wait: nobody keeps all others out.
+func newTheatre(cfg PlayConfig, trusted []netip.Prefix, d module.Deps) *theatre {
 	return &theatre{
+		waiting: doors.New(doors.Limits{Most: cfg.MaxWaiting, MostPending: (cfg.MaxWaiting + 1) / 2, Trusted: trusted}),
 		hub: rendition.NewHub(rendition.Options{
 			Pace:   fanout.Pace{Auto: true},
 			MaxLag: cfg.MaxLag.D(),
@@ -92,11 +96,14 @@ func (p *player) rendition(ctx context.Context, a ask) (*rendition.Rendition, er
 		}
 		// It ended just now; another one may follow.
 	}
-	if p.players.waiting.Add(1) > int64(p.cfg.Play.MaxWaiting) {
-		p.players.waiting.Add(-1)
+	place, err := p.players.waiting.Enter(p.RemoteAddr())
+	switch {
+	case errors.Is(err, doors.ErrFull):
 		return nil, fmt.Errorf("%w: rtmp.play.max_waiting is %d", ErrTooMany, p.cfg.Play.MaxWaiting)
+	case err != nil:
+		return nil, fmt.Errorf("%w of this address, which may have half of rtmp.play.max_waiting", ErrTooMany)
 	}
-	defer p.players.waiting.Add(-1)
+	defer place.Leave()
 	p.guest.Settle()
 	return p.await(ctx, a)
 }

@@ -219,25 +219,35 @@ func TestPlayersThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cfg := rtmpd.DefaultConfig()
-		cfg.Play.MaxWaiting, cfg.MaxPending = 2, 1
+		cfg.Play.MaxWaiting, cfg.MaxPending = 4, 1
 		h := open(t, cfg, nil)
-		wait := func() *client {
-			c := shake(t, h.dial("192.0.2.1:50001"))
+		wait := func(from string) *client {
+			c := shake(t, h.dial(from))
 			c.connect(t, "live")
 			c.call(t, "play", "cam1?wait=60s")
 			synctest.Wait()
 			return c
 		}
-		first, second, third := wait(), wait(), wait()
-		if code, text := third.status(t); code != rtmp.CodePlayFailed || !strings.Contains(text, "rtmp.play.max_waiting is 2") {
-			t.Errorf("the third is told %q, %q", code, text)
-		}
-		third.closed()
-		film(t, h)
-		for _, c := range []*client{first, second} {
-			if code, _ := c.status(t); code != rtmp.CodePlayReset {
-				t.Errorf("a player that waited is told %q", code)
+		refused := func(from, why string) {
+			t.Helper()
+			c := wait(from)
+			if code, text := c.status(t); code != rtmp.CodePlayFailed || !strings.Contains(text, why) {
+				t.Errorf("a player from %s is told %q, %q", from, code, text)
 			}
+			c.closed()
+		}
+		in := []*client{wait("192.0.2.1:50001"), wait("192.0.2.1:50002")}
+		refused("192.0.2.1:50003", "of this address, which may have half of rtmp.play.max_waiting")
+		in = append(in, wait("127.0.0.1:50001"), wait("192.0.2.2:50001"))
+		refused("192.0.2.3:50001", "rtmp.play.max_waiting is 4")
+		film(t, h)
+		for i, c := range in {
+			if code, _ := c.status(t); code != rtmp.CodePlayReset {
+				t.Errorf("player %d, which waited, is told %q", i, code)
+			}
+		}
+		for range 3 { // nobody waits any more
+			wait("192.0.2.1:50004").until(t, "onStatus NetStream.Play.Start")
 		}
 	})
 }

@@ -125,6 +125,7 @@ func (c *conn) abandon(ctx context.Context, reason error) {
 // that came first.
 func (c *conn) endSession() {
 	c.leave()
+	c.guest.Unsettle()
 	reason := c.pub.Err()
 	c.sess.End(reason)
 	c.pub, c.sess, c.ended = nil, nil, reason

@@ -96,15 +96,16 @@ func New(cfg Config, d module.Deps, ln net.Listener) *Server {
 	d.Facts.Set(module.FactRTMP, addr)
 	d.Facts.Set(module.FactOpen+"publish", "anybody may publish to "+publicURL(addr))
 	d.Facts.Set(module.FactOpen+"play.rtmp", "everybody may watch what is live, over RTMP")
+	trusted := conf.Prefixes(cfg.TrustedProxies)
 	return &Server{
 		cfg:     cfg,
 		deps:    d,
 		ln:      ln,
 		started: time.Now(),
 		doors: doors.New(doors.Limits{
-			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: conf.Prefixes(cfg.TrustedProxies),
+			Most: cfg.MaxConnections, MostPending: cfg.MaxPending, Trusted: trusted,
 		}),
-		players: newTheatre(cfg.Play, d),
+		players: newTheatre(cfg.Play, trusted, d),
 		clock:   socket.NewClock(cfg.ReadGap.D()),
 		log:     newComplaints(d.Log),
 	}
