@@ -19,9 +19,11 @@ func Decode(b []byte) (v any, n int, err error) {
 // DecodeAll decodes b as one message, value by value. When it fails it
 // returns the values before the failure with the error: junk behind the
 // arguments of a command is common and need not matter.
-func DecodeAll(b []byte) ([]any, error) {
+func DecodeAll(b []byte) ([]any, error) { return NewDecoder(b).All() }
+
+// All decodes the values that are left, as [DecodeAll] does.
+func (d *Decoder) All() ([]any, error) {
 	var vs []any
-	d := NewDecoder(b)
 	for d.Len() > 0 {
 		v, err := d.Next()
 		if err != nil {
@@ -48,6 +50,10 @@ type Decoder struct {
 func NewDecoder(b []byte) *Decoder {
 	return &Decoder{b: b, budget: fixedMemory + memoryPerByte*len(b)}
 }
+
+// Frugal gives the values from here on no more than three times the length of the
+// message and so many bytes of memory, where they would have 56 KiB.
+func (d *Decoder) Frugal(extra int) { d.budget = min(d.budget, extra+memoryPerByte*len(d.b)) }
 
 // What a decoder may allocate: a message of ordinary values costs less, one that
 // is nothing but empty ones would cost forty times its length.

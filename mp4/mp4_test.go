@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
+	"sluice/internal/memtest"
 	"sluice/media"
 	"sluice/mp4"
 )
@@ -170,6 +172,23 @@ func TestFragmentsEndAtKeyFramesAndBeforeTheyAreLong(t *testing.T) {
 	}
 }
 
+func TestFramesWithoutBytesAreNotHeldForEver(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	m, err := mp4.NewWriter(&out, tracks(t)[:1], 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100_000 {
+		if err := m.Write(0, mp4.Sample{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.Len() == 0 {
+		t.Error("100,000 frames of one moment are held")
+	}
+}
+
 func TestSamplesThatAreTooLongAreRefused(t *testing.T) {
 	t.Parallel()
 	m, err := mp4.NewWriter(&bytes.Buffer{}, tracks(t)[:1], 0)
@@ -192,21 +211,28 @@ func FuzzTrack(f *testing.F) {
 	}
 	f.Add(uint8(media.H264), unhex(f, "0142c00cffe000"), 0, []byte{1}, int64(-1<<62), int64(1<<62))
 	f.Fuzz(func(t *testing.T, codec uint8, config []byte, rate int, frame []byte, step, cts int64) {
-		var out bytes.Buffer
-		track := mp4.Track{Codec: media.Codec(codec), Config: config, SampleRate: rate}
-		m, err := mp4.NewWriter(&out, []mp4.Track{track}, time.Duration(step))
-		if err != nil {
-			return
-		}
-		for i := range 4 {
-			s := mp4.Sample{DTS: time.Duration(i) * time.Duration(step), CTS: time.Duration(cts), Key: i == 0, Data: frame}
-			if err := m.Write(0, s); err != nil {
+		const frames = 4
+		write := func(out io.Writer) (ok bool) {
+			track := mp4.Track{Codec: media.Codec(codec), Config: config, SampleRate: rate}
+			m, err := mp4.NewWriter(out, []mp4.Track{track}, time.Duration(step))
+			if err != nil {
+				return false
+			}
+			for i := range frames {
+				s := mp4.Sample{DTS: time.Duration(i) * time.Duration(step), CTS: time.Duration(cts), Key: i == 0, Data: frame}
+				if err := m.Write(0, s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := m.Close(); err != nil {
 				t.Fatal(err)
 			}
+			return true
 		}
-		if err := m.Close(); err != nil {
-			t.Fatal(err)
+		memtest.Bound(t, len(config)+frames*len(frame), func() { write(io.Discard) })
+		var out bytes.Buffer
+		if write(&out) {
+			walk(t, out.Bytes())
 		}
-		walk(t, out.Bytes())
 	})
 }

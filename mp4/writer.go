@@ -14,6 +14,7 @@ const (
 	soundAlone   = time.Second
 	maxFragment  = 2500 * time.Millisecond
 	maxBuffered  = 4 << 20
+	sampleCost   = 64        // what a sample takes beside its bytes
 	longDuration = time.Hour // from which on the next fragment says when it begins
 )
 
@@ -82,7 +83,7 @@ func (m *Writer) Write(track int, s Sample) error {
 		m.since = s.DTS
 	}
 	l.samples = append(l.samples, s)
-	m.size += len(s.Data)
+	m.size += sampleCost + len(s.Data)
 
 	span, key := s.DTS-m.since, l.isVideo() && s.Key
 	switch {
@@ -120,7 +121,7 @@ func (m *Writer) flush(all bool) error {
 			data = append(data, s.Data)
 		}
 		for _, s := range l.samples {
-			m.size += len(s.Data)
+			m.size += sampleCost + len(s.Data)
 			m.since = max(m.since, s.DTS) // a track that has ended shortens no fragment
 		}
 	}

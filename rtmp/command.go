@@ -65,25 +65,45 @@ type command struct {
 // parseCommand reads the body of a message of type 20, or of type 17, which is
 // the same behind a format selector that some clients leave out.
 func parseCommand(m Message) (command, error) {
-	body := m.Body
-	if m.Type == TypeCommandAMF3 && len(body) > 0 && body[0] == 0 {
-		body = body[1:]
+	values := commandValues(m)
+	name, err := commandName(values)
+	if err != nil {
+		return command{}, err
 	}
-	values, err := amf0.DecodeAll(body)
-	if err != nil && len(values) < 2+usefulArgs {
-		return command{}, fmt.Errorf("decoding a command: %w: %w", err, ErrProtocol)
+	return parseArgs(name, values)
+}
+
+// commandValues returns what decodes the values of a command.
+func commandValues(m Message) *amf0.Decoder {
+	if m.Type == TypeCommandAMF3 && len(m.Body) > 0 && m.Body[0] == 0 {
+		return amf0.NewDecoder(m.Body[1:])
 	}
-	if len(values) == 0 {
-		return command{}, fmt.Errorf("command without a name: %w", ErrProtocol)
+	return amf0.NewDecoder(m.Body)
+}
+
+// commandName reads the first value of a command.
+func commandName(values *amf0.Decoder) (string, error) {
+	v, err := values.Next()
+	if err != nil {
+		return "", fmt.Errorf("decoding the name of a command: %w: %w", err, ErrProtocol)
 	}
-	name, ok := values[0].(string)
+	name, ok := v.(string)
 	if !ok {
-		return command{}, fmt.Errorf("command whose name is no string: %w", ErrProtocol)
+		return "", fmt.Errorf("command whose name is no string: %w", ErrProtocol)
+	}
+	return name, nil
+}
+
+// parseArgs reads what follows the name of a command.
+func parseArgs(name string, rest *amf0.Decoder) (command, error) {
+	values, err := rest.All()
+	if err != nil && len(values) < 1+usefulArgs {
+		return command{}, fmt.Errorf("decoding the command %.32q: %w: %w", name, err, ErrProtocol)
 	}
 	c := command{name: name}
-	if len(values) > 1 {
-		c.tid, _ = values[1].(float64)
-		c.args = values[2:]
+	if len(values) > 0 {
+		c.tid, _ = values[0].(float64)
+		c.args = values[1:]
 	}
 	if math.IsNaN(c.tid) || math.IsInf(c.tid, 0) {
 		c.tid = 0

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/amf0"
+	"sluice/internal/memtest"
 	"sluice/rtmp"
 )
 
@@ -39,7 +40,15 @@ func FuzzCommand(f *testing.F) {
 			}
 			return rtmp.TypeCommandAMF3
 		}
-		h := listen(t, accept, connected(t), said(t, typ(plain), id, first), said(t, typ(plainToo), idToo, second))
+		chunks := [][]byte{connected(t), said(t, typ(plain), id, first), said(t, typ(plainToo), idToo, second)}
+		input := greeted(chunks...)
+		memtest.Bound(t, len(input), func() {
+			_ = converse(t, struct {
+				io.Reader
+				io.Writer
+			}{bytes.NewReader(input), io.Discard}, accept, func(rtmp.Event) {})
+		})
+		h := listen(t, accept, chunks...)
 		if !errors.Is(h.end, io.EOF) && !errors.Is(h.end, rtmp.ErrProtocol) && !errors.Is(h.end, rtmp.ErrLimit) {
 			t.Fatalf("ended with %v", h.end)
 		}

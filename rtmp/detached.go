@@ -79,8 +79,12 @@ func (d *Detached) Input(b []byte) (reply []byte, ended bool, err error) {
 		ended, err = d.take(rest[:n])
 		rest = rest[n:]
 	}
-	if d.pending = bytes.Clone(rest); len(rest) == 0 {
+	switch len(rest) {
+	case len(d.pending): // the chunk goes on to arrive
+	case 0:
 		d.pending = nil
+	default:
+		d.pending = bytes.Clone(rest)
 	}
 	return d.taken(), ended, err
 }

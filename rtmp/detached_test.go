@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/amf0"
+	"sluice/internal/memtest"
 	"sluice/rtmp"
 )
 
@@ -250,17 +251,20 @@ func FuzzDetached(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, input []byte, size uint8) {
 		run := func(n int) (replies []byte, ended bool, err error) {
-			d := detached(t, ask)
-			if _, err := d.Accept(); err != nil {
-				t.Fatal(err)
-			}
-			for b := range chunked(input, n) {
-				var reply []byte
-				reply, ended, err = d.Input(b)
-				if replies = append(replies, reply...); ended || err != nil {
-					break
+			memtest.Bound(t, len(greeted(ask, input)), func() {
+				d := detached(t, ask)
+				if _, err := d.Accept(); err != nil {
+					t.Fatal(err)
 				}
-			}
+				replies = replies[:0]
+				for b := range chunked(input, n) {
+					var reply []byte
+					reply, ended, err = d.Input(b)
+					if replies = append(replies, reply...); ended || err != nil {
+						break
+					}
+				}
+			})
 			return replies, ended, err
 		}
 		whole, ended, err := run(max(1, len(input)))
@@ -280,4 +284,28 @@ func FuzzDetached(f *testing.F) {
 			}
 		}
 	})
+}
+
+// It is not parallel, for it measures.
+func TestAChunkThatComesByteByByteCostsWhatItIsLong(t *testing.T) {
+	size, err := rtmp.AppendMessage(nil, rtmp.Control(rtmp.TypeSetChunkSize, rtmp.MaxChunkSize), rtmp.DefaultChunkSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := rtmp.Message{Type: rtmp.TypeCommand, ChunkStream: 6, Body: make([]byte, 60_000)}
+	input, err := rtmp.AppendMessage(size, call, rtmp.MaxChunkSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := detached(t, called(t, 1, "play", 4, nil, "cam1"))
+	took := memtest.Allocated(func() {
+		for b := range chunked(input[:len(input)-1], 1) {
+			if _, _, err := d.Input(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if took > 10*uint64(len(input)) {
+		t.Errorf("%d bytes took %d of memory", len(input), took)
+	}
 }

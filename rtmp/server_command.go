@@ -9,18 +9,31 @@ import (
 // command takes a call, answers it if there is but one answer, and returns an
 // event if the owner of the connection has to know.
 func (c *ServerConn) command(m Message) (Event, error) {
-	cmd, err := parseCommand(m)
+	values := commandValues(m)
+	if c.app != "" {
+		values.Frugal(callMemory)
+	}
+	name, err := commandName(values)
 	if err != nil {
 		return Event{}, err
 	}
 	if err := c.rate.count(c.role == 0); err != nil {
 		return Event{}, err
 	}
-	if cmd.name == cmdConnect {
-		return c.onConnect(cmd)
+	switch {
+	case name == cmdConnect && c.app != "":
+		return Event{}, fmt.Errorf("second connect: %w", ErrProtocol)
+	case name != cmdConnect && c.app == "":
+		return Event{}, fmt.Errorf("command %.32q before connect: %w", name, ErrProtocol)
+	case name != cmdConnect && !understood(name):
+		return Event{}, nil
 	}
-	if c.app == "" {
-		return Event{}, fmt.Errorf("command %.32q before connect: %w", cmd.name, ErrProtocol)
+	cmd, err := parseArgs(name, values)
+	if err != nil {
+		return Event{}, err
+	}
+	if name == cmdConnect {
+		return c.onConnect(cmd)
 	}
 	switch cmd.name {
 	case cmdPublish, cmdPlay:
@@ -40,8 +53,23 @@ func (c *ServerConn) command(m Message) (Event, error) {
 	return Event{}, nil
 }
 
-// answer answers what changes nothing. Unknown commands are ignored, and so
-// are those that mean nothing to a live stream.
+// understood tells whether a command that follows a connect means something to a live
+// stream. Others are not even decoded.
+func understood(name string) bool {
+	switch name {
+	case cmdPublish, cmdPlay, cmdFCUnpublish, cmdDelete, cmdClose,
+		cmdRelease, cmdFCPublish, cmdCreate, cmdFCSubscribe, cmdLength, cmdCheckBW:
+		return true
+	}
+	return false
+}
+
+// callMemory is what the values of a command behind the connect may take beside three
+// times their length: they are a few numbers and names. With 50 of them in a second no
+// client makes the server allocate much.
+const callMemory = 1 << 10
+
+// answer answers what changes nothing.
 func (c *ServerConn) answer(cmd command) {
 	switch cmd.name {
 	case cmdRelease:
@@ -67,9 +95,6 @@ func (c *ServerConn) answer(cmd command) {
 }
 
 func (c *ServerConn) onConnect(cmd command) (Event, error) {
-	if c.app != "" {
-		return Event{}, fmt.Errorf("second connect: %w", ErrProtocol)
-	}
 	params := cmd.properties(0)
 	c.app, c.tcURL = property(params, "app"), property(params, "tcUrl")
 	c.caps = readCapabilities(params)

@@ -79,19 +79,33 @@ func accept(c *rtmp.ServerConn, _ rtmp.Event) error { return c.Accept() }
 // answers the requests.
 func listen(t *testing.T, owner func(*rtmp.ServerConn, rtmp.Event) error, chunks ...[]byte) heard {
 	t.Helper()
-	hello := append([]byte{3}, make([]byte, 2*1536)...)
-	conn := &talk{Reader: io.MultiReader(bytes.NewReader(hello), bytes.NewReader(bytes.Join(chunks, nil)))}
+	conn := &talk{Reader: bytes.NewReader(greeted(chunks...))}
 	var h heard
-	c, err := rtmp.NewServerConn(conn, 0)
+	h.end = converse(t, conn, owner, func(ev rtmp.Event) { h.events = append(h.events, ev) })
+	h.replies = messages(t, conn.Bytes()[3073:])
+	return h
+}
+
+// greeted is the chunks behind the handshake of a client.
+func greeted(chunks ...[]byte) []byte {
+	hello := append([]byte{3}, make([]byte, 2*1536)...)
+	return append(hello, bytes.Join(chunks, nil)...)
+}
+
+// converse hears a client out, whose requests owner answers, and returns how that
+// ended.
+func converse(t *testing.T, client io.ReadWriter, owner func(*rtmp.ServerConn, rtmp.Event) error, note func(rtmp.Event)) error {
+	t.Helper()
+	c, err := rtmp.NewServerConn(client, 0)
 	if err != nil {
 		t.Fatalf("NewServerConn() error = %v", err)
 	}
-	for h.end == nil {
-		var ev rtmp.Event
-		if ev, h.end = c.Next(); h.end != nil {
-			break
+	for {
+		ev, err := c.Next()
+		if err != nil {
+			return err //nolint:wrapcheck // as it is
 		}
-		h.events = append(h.events, ev)
+		note(ev)
 		switch ev.Kind {
 		case rtmp.ConnectRequest, rtmp.PublishRequest, rtmp.PlayRequest:
 			if err := owner(c, ev); err != nil {
@@ -100,8 +114,6 @@ func listen(t *testing.T, owner func(*rtmp.ServerConn, rtmp.Event) error, chunks
 		default: // nothing to answer
 		}
 	}
-	h.replies = messages(t, conn.Bytes()[3073:])
-	return h
 }
 
 func messages(t *testing.T, b []byte) []rtmp.Message {
@@ -703,6 +715,21 @@ func TestCommandThatCannotBeReadEndsTheConnection(t *testing.T) {
 	}
 	if h := listen(t, accept, connected(t), connected(t)); !errors.Is(h.end, rtmp.ErrProtocol) {
 		t.Errorf("a second connect ends with %v", h.end)
+	}
+}
+
+func TestCommandsAreNoWayToSpendMemory(t *testing.T) {
+	t.Parallel()
+	dense := amf0.Object{}
+	for i := range 200 {
+		dense = append(dense, amf0.Property{Key: fmt.Sprint(i)})
+	}
+	if h := listen(t, accept, connected(t), called(t, 0, "createStream", 4, dense)); !errors.Is(h.end, rtmp.ErrProtocol) || !errors.Is(h.end, amf0.ErrLimit) {
+		t.Errorf("a call with 200 properties ends with %v", h.end)
+	}
+	h := listen(t, accept, connected(t), called(t, 0, "setPeerInfo", 4, dense), called(t, 1, "publish", 5, nil, "cam1"))
+	if diff := cmp.Diff([]rtmp.EventKind{rtmp.ConnectRequest, rtmp.PublishRequest}, h.kinds()); diff != "" || !errors.Is(h.end, io.EOF) {
+		t.Errorf("behind a call that nobody understands, ended with %v (-want +got):\n%s", h.end, diff)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/internal/conf"
+	"sluice/internal/memtest"
 )
 
 // effective decodes and prints.
@@ -63,7 +64,10 @@ func FuzzDecode(f *testing.F) {
 	f.Add("---\nweb: !!map {origins: [a, 'b', \"\\x41\\u00e9\"]}\n...\n", "SLUICE_WEB_ORIGINS=[a]", "flv={wait: 1s}")
 	f.Add("? web\n: listen: |\n    a\n    b\n", "SLUICE_WEB={}", "web.links=[{to: a}]")
 	f.Fuzz(func(t *testing.T, doc, env, set string) {
-		v, err := decode(conf.Source{Doc: []byte(doc), Env: []string{env}, Set: []string{set}})
+		src := conf.Source{Doc: []byte(doc), Env: []string{env}, Set: []string{set}}
+		// A tree of YAML takes more than what it is read from; all keys are there in any case.
+		memtest.Limit(t, 2<<10*(len(doc)+len(env)+len(set))+256<<10, func() { _, _ = decode(src) })
+		v, err := decode(src)
 		if err != nil {
 			if v != nil || err.Error() == "" {
 				t.Fatalf("values %v with the error %v", v, err)

@@ -25,14 +25,20 @@ const (
 )
 
 // Bound fails the test when f, which parses n bytes, allocates more than they are
-// worth. While a target is fuzzed it calls f once as a rule and looks at what the heap
-// grew by, which costs nothing: but objects of up to 32 KiB are counted when the pages
-// that they lie in are full, so that half of the limit is left for them, and one call
-// in 32 is measured exactly, which stops the program. Seeds always are.
+// worth.
 //
 //nolint:thelper // Helper would take longer than many a parser
-func Bound(tb testing.TB, n int, f func()) {
-	limit := PerByte*uint64(n) + Fixed
+func Bound(tb testing.TB, n int, f func()) { Limit(tb, PerByte*n+Fixed, f) }
+
+// Limit fails the test when f allocates more than so many bytes. While a target is
+// fuzzed it calls f once as a rule and looks at what the heap grew by, which costs
+// nothing: but objects of up to 32 KiB are counted when the pages that they lie in are
+// full, so that half of the limit is left for them, and one call in 32 is measured
+// exactly, which stops the program. Seeds always are.
+//
+//nolint:thelper // Helper would take longer than many a parser
+func Limit(tb testing.TB, bytes int, f func()) {
+	limit := uint64(bytes)
 	if fuzzed() && rand.IntN(sampled) != 0 {
 		was := roughly()
 		f()
@@ -46,7 +52,7 @@ func Bound(tb testing.TB, n int, f func()) {
 	}
 	if size > limit {
 		tb.Helper()
-		tb.Fatalf("%d bytes of input cost %d bytes of memory", n, size)
+		tb.Fatalf("it took %d bytes of memory, more than %d", size, limit)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"sluice/internal/memtest"
 	"sluice/internal/record"
 	"sluice/internal/stream"
 )
@@ -111,6 +112,7 @@ func FuzzNoTwoStreamsShareAFolder(f *testing.F) {
 		if stream.CheckPath(a) != nil || stream.CheckPath(b) != nil {
 			return
 		}
+		memtest.Bound(t, len(a), func() { record.FileName(a, someTime, 0) })
 		na, nb := record.FileName(a, someTime, 0), record.FileName(b, someTime, 0)
 		if (a == b) != (na == nb) {
 			t.Errorf("%q is in %q, %q is in %q", a, na, b, nb)

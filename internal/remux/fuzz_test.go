@@ -2,10 +2,13 @@ package remux_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 	"time"
 
+	"sluice/flv"
+	"sluice/internal/memtest"
 	"sluice/internal/remux"
 )
 
@@ -29,6 +32,25 @@ func TestATruncatedFileGivesWhatThereIs(t *testing.T) {
 	}
 }
 
+// It is not parallel, for it measures.
+func TestAFileOfTinyTagsIsNotReadIntoMemory(t *testing.T) {
+	file := flv.AppendHeader(nil, true, true)
+	for len(file) < 5<<20 {
+		var err error
+		if file, err = flv.AppendTag(file, flv.TagAudio, 0, []byte{0x92}); err != nil { // of an unknown codec
+			t.Fatal(err)
+		}
+	}
+	took := memtest.Allocated(func() {
+		if _, err := remux.Open(bytes.NewReader(file), int64(len(file)), remux.Options{}); !errors.Is(err, remux.ErrNothing) {
+			t.Errorf("Open() = %v", err)
+		}
+	})
+	if took > 3*uint64(len(file)) {
+		t.Errorf("%d bytes took %d of memory", len(file), took)
+	}
+}
+
 // FuzzRemux takes any file: it costs an error at most.
 func FuzzRemux(f *testing.F) {
 	for _, name := range []string{
@@ -36,10 +58,13 @@ func FuzzRemux(f *testing.F) {
 	} {
 		f.Add(fixture(f, name)[:5000], int64(0))
 	}
-	f.Fuzz(func(_ *testing.T, file []byte, start int64) {
+	f.Fuzz(func(t *testing.T, file []byte, start int64) {
 		o := remux.Options{Start: time.Duration(start % 1e12)}
-		if s, err := remux.Open(bytes.NewReader(file), int64(len(file)), o); err == nil {
-			_, _ = s.WriteTo(io.Discard) // any error is an answer
-		}
+		// The file is read twice, and every tag may become a frame of FLAC.
+		memtest.Limit(t, 64*len(file)+2*memtest.Fixed, func() {
+			if s, err := remux.Open(bytes.NewReader(file), int64(len(file)), o); err == nil {
+				_, _ = s.WriteTo(io.Discard) // any error is an answer
+			}
+		})
 	})
 }

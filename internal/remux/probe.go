@@ -20,7 +20,7 @@ type prober struct {
 
 // take looks at a packet.
 func (p *prober) take(q *media.Packet) {
-	p.bytes += len(q.Body)
+	p.bytes += flv.TagHeaderLen + len(q.Body)
 	if q.Track != 0 || q.Kind == media.Data || q.Codec == media.Unknown {
 		return
 	}
@@ -40,14 +40,20 @@ func (p *prober) take(q *media.Packet) {
 	}
 	switch {
 	case q.Type == media.Config:
-		t.Config = q
+		t.Config = kept(q)
 	case t.Config != nil || !q.Codec.NeedsConfig():
 		*frames = true
 		if q.Kind == media.Audio {
-			t.First = q
+			t.First = kept(q)
 		}
 		p.pass(q)
 	}
+}
+
+// kept returns a copy of a packet that the next tag does not overwrite.
+func kept(q *media.Packet) *media.Packet {
+	p := *q
+	return &p
 }
 
 // pass notes the time of a frame.

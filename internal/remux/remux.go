@@ -3,6 +3,7 @@
 package remux
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,9 @@ type Options struct {
 // Source is an FLV file that is to become MP4. It is not safe for concurrent
 // use.
 type Source struct {
+	open     func() io.Reader // the file, from where the result begins
 	tags     *flv.Reader
+	packets  []media.Packet // of the newest tag
 	end      time.Duration
 	meta     metadata
 	duration time.Duration // of the result, 0 where nobody knows
@@ -50,24 +53,24 @@ type Source struct {
 	lanes   []*lane
 	tracks  []mp4.Track
 	leftOut []string
-	probed  []media.Packet // read before the tracks were known
 }
 
 // Open looks at the beginning of a file of that size. It returns an error that
 // is [ErrNothing] where nothing of it can be carried, and reads the file, which
 // must stay open, only as far as its tracks are known.
 func Open(r io.ReaderAt, size int64, o Options) (*Source, error) {
-	s := &Source{end: o.End}
-	in, begin := io.Reader(io.NewSectionReader(r, 0, size)), time.Duration(0)
+	s := &Source{end: o.End, open: func() io.Reader { return io.NewSectionReader(r, 0, size) }}
+	begin := time.Duration(0)
 	if o.Start > 0 {
 		start, err := flv.SeekFile(r, size, o.Start)
 		if err != nil {
 			return nil, fmt.Errorf("looking for the place to begin: %w", err)
 		}
 		begin = start.DTS
-		in = io.MultiReader(strings.NewReader(string(start.Head)), io.NewSectionReader(r, start.Offset, size-start.Offset))
+		s.open = func() io.Reader {
+			return io.MultiReader(bytes.NewReader(start.Head), io.NewSectionReader(r, start.Offset, size-start.Offset))
+		}
 	}
-	s.tags = flv.NewReader(in)
 	if err := s.probe(); err != nil {
 		return nil, err
 	}
@@ -95,6 +98,7 @@ func (s *Source) LeftOut() []string { return s.leftOut }
 
 // probe reads until the tracks are known.
 func (s *Source) probe() error {
+	s.tags = flv.NewReader(s.open())
 	h, err := s.tags.Header()
 	if err != nil {
 		return fmt.Errorf("reading an FLV file: %w", err)
@@ -114,7 +118,6 @@ func (s *Source) probe() error {
 				s.meta.take(&all[i])
 			}
 		}
-		s.probed = append(s.probed, all...)
 	}
 	for _, t := range p.tracks() {
 		s.add(t)
@@ -141,8 +144,8 @@ func (s *Source) add(t media.Track) {
 	s.tracks = append(s.tracks, track)
 }
 
-// next returns the packets of the next tag. Its error is [io.EOF] at the end,
-// and where the file is cut off.
+// next returns the packets of the next tag, which are good until it is called
+// again. Its error is [io.EOF] at the end, and where the file is cut off.
 func (s *Source) next() ([]media.Packet, error) {
 	tag, err := s.tags.Next()
 	switch {
@@ -151,11 +154,11 @@ func (s *Source) next() ([]media.Packet, error) {
 	case err != nil:
 		return nil, fmt.Errorf("reading an FLV file: %w", err)
 	}
-	all := flv.AppendPackets(nil, tag.Type, tag.Body)
-	for i := range all {
-		all[i].DTS = tag.DTS
+	s.packets = flv.AppendPackets(s.packets[:0], tag.Type, tag.Body)
+	for i := range s.packets {
+		s.packets[i].DTS = tag.DTS
 	}
-	return all, nil
+	return s.packets, nil
 }
 
 // WriteTo writes the MP4 file, once. It implements [io.WriterTo].
@@ -170,28 +173,32 @@ func (s *Source) write(w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("beginning an MP4 file: %w", err)
 	}
-	all := s.probed
-	s.probed = nil
-	for err == nil {
-		var ended bool
-		for i := range all {
-			if err = s.take(out, &all[i]); err != nil {
-				break
-			}
-			ended = ended || s.end > 0 && all[i].DTS >= s.end && all[i].Kind != media.Data
-		}
-		if err != nil || ended {
-			break
-		}
-		all, err = s.next()
+	s.tags = flv.NewReader(s.open())
+	for ended := false; err == nil && !ended; {
+		ended, err = s.writeTag(out)
 	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, ErrChanged) {
+	if err != nil && !errors.Is(err, ErrChanged) {
 		return err
 	}
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
 	return errors.Join(err, out.Close())
+}
+
+// writeTag writes what the next tag has, and tells whether it was the last.
+func (s *Source) writeTag(out *mp4.Writer) (ended bool, err error) {
+	all, err := s.next()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			return true, nil
+		}
+		return false, err
+	}
+	for i := range all {
+		if err := s.take(out, &all[i]); err != nil {
+			return false, err
+		}
+		ended = ended || s.end > 0 && all[i].DTS >= s.end && all[i].Kind != media.Data
+	}
+	return ended, nil
 }
 
 // take writes a packet, if it is of a track that is carried.
