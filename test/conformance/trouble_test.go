@@ -136,7 +136,9 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 	t.Parallel()
 	s := harness.Start(t)
 	_, first := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
-	for name, next := range map[string]string{"size": "h264_bframes_aac.flv", "codec": "hevc_aac_enhanced.flv", "fewer": "h264_only.flv"} {
+	for name, next := range map[string]string{
+		"size": "mutants/sps_change_nogap.flv", "profile": "h264_bframes_aac.flv", "codec": "hevc_aac_enhanced.flv", "fewer": "h264_only.flv",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := "case110/" + name
@@ -150,6 +152,9 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 			s.WaitLine(t, "the stream is held for its publisher", "stream="+path)
 
 			_, tags := harness.Tags(t, harness.Media(t, next))
+			if name == "size" { // from its change on
+				tags = afterChange(tags)
+			}
 			p = harness.Connect(t, s.Push(path))
 			p.Send(t, tags...)
 			for way, v := range viewers {
@@ -171,6 +176,17 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 			}
 		})
 	}
+}
+
+// afterChange returns the tags from the second configuration of the picture on,
+// with that of the sound before it.
+func afterChange(tags []flv.Tag) []flv.Tag {
+	sound := slices.IndexFunc(tags, func(tag flv.Tag) bool {
+		return tag.Type == flv.TagAudio && flv.ParseBody(tag.Type, tag.Body).Type == media.Config
+	})
+	first := slices.IndexFunc(tags, isConfig)
+	second := first + 1 + slices.IndexFunc(tags[first+1:], isConfig)
+	return append([]flv.Tag{tags[sound]}, tags[second:]...)
 }
 
 func isConfig(tag flv.Tag) bool {

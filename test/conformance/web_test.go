@@ -60,29 +60,6 @@ func watchAll(t *testing.T, s *harness.Server, path string, tags []flv.Tag, ways
 	return out
 }
 
-// everyFile returns the media that a stream can be made of by sending them.
-func everyFile(t *testing.T) []string {
-	t.Helper()
-	root := filepath.Join(harness.Root(t), "testdata", "media")
-	var names []string
-	for _, pattern := range []string{"*.flv", "mutants/*.flv"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			name := strings.TrimSuffix(strings.TrimPrefix(file, root+"/"), ".flv")
-			switch filepath.Base(name) {
-			case "concat", // two files, one behind the other, are no tags
-				"noseqhdr", "noseqhdr_annexb", "noseqhdr_inband": // pictures without a configuration have tests of their own
-			default:
-				names = append(names, name)
-			}
-		}
-	}
-	return names
-}
-
 // coded is what a frame carries, whatever its header looks like.
 func coded(tags []flv.Tag, kind media.Kind) []string {
 	var out []string
@@ -118,43 +95,6 @@ func takenByMpegts(tag flv.Tag) bool {
 		return false
 	}
 	return b[0]>>4 == 2 || b[0]>>4 == 10 && b[1] <= 1
-}
-
-func TestEveryFileIsPlayableInTheWebProfile(t *testing.T) {
-	t.Parallel()
-	s := harness.Start(t)
-	for _, name := range everyFile(t) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
-			got := watchAll(t, s, "web/"+name, sent, "http?profile=raw", "http?profile=web", "ws?profile=web", "ws?profile=raw")
-			raw, web := got["http?profile=raw"], got["http?profile=web"]
-			for profile, one := range map[string]taken{"web": web, "raw": raw} {
-				a, b := outline(one.tags), outline(got["ws?profile="+profile].tags)
-				if !one.header.Video {
-					// Without pictures both wait for a beginning, and there is one every half a second.
-					n := min(len(a), len(b))
-					a, b = a[len(a)-n+2:], b[len(b)-n+2:] // behind onMetaData and configuration
-				}
-				if diff := cmp.Diff(a, b); diff != "" {
-					t.Errorf("profile %s by WebSocket is something else than by HTTP:\n%s", profile, diff)
-				}
-			}
-			checkWeb(t, raw, web)
-			if raw.leftOut != "" {
-				t.Errorf("of what was published, %q is left out", raw.leftOut)
-			}
-		})
-	}
-}
-
-// outline tells tags apart in a line each.
-func outline(tags []flv.Tag) []string {
-	var out []string
-	for _, tag := range tags {
-		out = append(out, fmt.Sprintf("type %d at %v: %d bytes, %x", tag.Type, tag.DTS, len(tag.Body), sha256.Sum256(tag.Body)))
-	}
-	return out
 }
 
 func checkWeb(t *testing.T, raw, web taken) {
