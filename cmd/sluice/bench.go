@@ -19,6 +19,7 @@ type benchCmd struct {
 	Play    benchPlayCmd    `cmd:"" help:"Play with many viewers that cost as little as possible."`
 	Latency benchLatencyCmd `cmd:"" help:"Measure how much later the frames of bench publish come out."`
 	Floor   benchFloorCmd   `cmd:"" help:"Be the least a server can be: a loop that only sends. Its price is the kernel's."`
+	Disk    benchDiskCmd    `cmd:"" help:"Be the least a recorder can be: a loop that only writes to files."`
 }
 
 type benchPublishCmd struct {
@@ -127,6 +128,28 @@ type benchFloorCmd struct {
 func (c benchFloorCmd) Run(ctx context.Context, w *world) error {
 	return bench.Floor(ctx, bench.FloorOptions{Listen: c.Listen, Viewers: c.Viewers, BitRate: c.BitRate, Gap: c.Gap},
 		func(addr net.Addr) { fmt.Fprintf(w.stderr, "listening at http://%s/\n", addr) })
+}
+
+type benchDiskCmd struct {
+	Dir      string        `arg:"" type:"existingdir" help:"Folder in which the files are made. They stay."`
+	Files    int           `short:"n" default:"50" help:"Number of files."`
+	BitRate  int           `default:"4000000" help:"Bits per second and file."`
+	Gap      time.Duration `default:"500ms" help:"Time between two writes to one file."`
+	Warmup   time.Duration `default:"2s" help:"What passes before anything is counted."`
+	Duration time.Duration `default:"10s" help:"How long to measure."`
+}
+
+// Run writes.
+func (c benchDiskCmd) Run(ctx context.Context, w *world) error {
+	r, err := bench.Disk(ctx, bench.DiskOptions{
+		Dir: c.Dir, Files: c.Files, BitRate: c.BitRate, Gap: c.Gap, Warmup: c.Warmup, Duration: c.Duration,
+	})
+	if err != nil {
+		return err
+	}
+	return w.print(r, []row{
+		{"bytes", r.Bytes}, {"CPU seconds", fmt.Sprintf("%.2f", r.CPU)}, {"CPU seconds per GB", fmt.Sprintf("%.3f", r.CPUPerGB)},
+	})
 }
 
 // row is a line of a table.

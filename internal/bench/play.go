@@ -66,20 +66,14 @@ func (r *PlayResult) sumUp(bytes []int64, took time.Duration) {
 	}
 }
 
-// usage is what a process has used.
-type usage struct {
-	cpu time.Duration
-	rss int64
-}
-
 // charge adds what the server used between two moments.
-func (r *PlayResult) charge(before, after usage, base int64) {
-	r.CPU = (after.cpu - before.cpu).Seconds()
-	r.RSS = after.rss
+func (r *PlayResult) charge(before, after Usage, base int64) {
+	r.CPU = (after.CPU - before.CPU).Seconds()
+	r.RSS = after.RSS
 	if r.Bytes > 0 {
 		r.CPUPerGB = r.CPU / (float64(r.Bytes) / 1e9)
 	}
 	if r.Viewers > 0 {
-		r.PerViewer = float64(after.rss-base) / float64(r.Viewers)
+		r.PerViewer = float64(after.RSS-base) / float64(r.Viewers)
 	}
 }

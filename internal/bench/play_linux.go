@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -116,8 +115,8 @@ func (p *player) first(ctx context.Context) error {
 	if err := p.play(ctx, firstAlone, "one viewer"); err != nil {
 		return err
 	}
-	u, err := readUsage(p.o.PID)
-	p.o.Base = u.rss
+	u, err := ReadUsage(p.o.PID)
+	p.o.Base = u.RSS
 	return err
 }
 
@@ -292,7 +291,7 @@ func (p *player) run(ctx context.Context) (PlayResult, error) {
 	for _, v := range p.all {
 		v.bytes = 0
 	}
-	before, err := readUsage(p.o.PID)
+	before, err := ReadUsage(p.o.PID)
 	if err != nil {
 		return PlayResult{}, err
 	}
@@ -301,7 +300,7 @@ func (p *player) run(ctx context.Context) (PlayResult, error) {
 		return PlayResult{}, err
 	}
 	took := time.Since(start)
-	after, err := readUsage(p.o.PID)
+	after, err := ReadUsage(p.o.PID)
 	if err != nil {
 		return PlayResult{}, err
 	}
@@ -337,29 +336,4 @@ func (p *player) play(ctx context.Context, d time.Duration, what string) error {
 		<-pause.C
 	}
 	return nil
-}
-
-// readUsage reads what a process has used so far; nothing for 0.
-func readUsage(pid int) (usage, error) {
-	if pid == 0 {
-		return usage{}, nil
-	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return usage{}, fmt.Errorf("reading the server's usage: %w", err)
-	}
-	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
-	f := strings.Fields(rest)
-	const utime, stime, rss = 11, 12, 21 // of what follows the name; proc(5)
-	if len(f) <= rss {
-		return usage{}, errors.New("the server's usage cannot be read")
-	}
-	var n [3]int64
-	for i, at := range []int{utime, stime, rss} {
-		if n[i], err = strconv.ParseInt(f[at], 10, 64); err != nil {
-			return usage{}, fmt.Errorf("reading the server's usage: %w", err)
-		}
-	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on all that Go runs on
-	return usage{cpu: time.Duration(n[0]+n[1]) * tick, rss: n[2] * int64(os.Getpagesize())}, nil
 }

@@ -102,5 +102,6 @@ func (b *rig) rows() []row {
 		crowd("200 streams of 300 kbit/s, 10 viewers each, 50ms", load{viewers: 2000, streams: 200, flush: "50ms", bitRate: 300_000}),
 		{"1,000 browsers join within 1 s, 4 Mbit/s, 200 others", b.burst},
 		{"1,000 stalled viewers among 500", b.stalled},
+		{"50 recordings of 4 Mbit/s", b.recordings},
 	}
 }

@@ -19,6 +19,7 @@ type load struct {
 	flush     string
 	scheme    string        // ws, or empty for http
 	kernelGap time.Duration // of the kernel's price, 0 for none
+	records   string        // folder of the recordings, empty for the usual one
 }
 
 // chosen as a kernelGap means the mean gap that the server had.
@@ -53,7 +54,8 @@ func (b *rig) open(ctx context.Context, l load) (s *site, err error) {
 			return s, fmt.Errorf("looking for ports: %w, %w", err1, err2)
 		}
 		s.server, err = b.start(ctx, serverCore, "--log-level", "warn",
-			"--set", "http.listen=127.0.0.1:"+http, "--set", "rtmp.listen=127.0.0.1:"+rtmp, "--set", "flv.flush="+l.flush)
+			"--set", "http.listen=127.0.0.1:"+http, "--set", "rtmp.listen=127.0.0.1:"+rtmp, "--set", "flv.flush="+l.flush,
+			"--set", "record.dir="+orElse(l.records, "./recordings"))
 		if err != nil {
 			return s, err
 		}
