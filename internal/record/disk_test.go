@@ -18,6 +18,7 @@ type badFile struct {
 	record.File
 	room  atomic.Int64 // bytes until the disk is full
 	sync  error
+	syncs atomic.Int32  // how often the disk was waited for
 	stuck atomic.Bool   // writes wait for stall
 	stall chan struct{} // is closed when they may go on
 }
@@ -34,6 +35,7 @@ func (f *badFile) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (f *badFile) Sync() error {
+	f.syncs.Add(1)
 	if f.sync != nil {
 		return f.sync
 	}
@@ -108,6 +110,28 @@ func TestAnErrorAtTheEndIsNotSilent(t *testing.T) {
 	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	if f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test"); f.State != record.Failed || !strings.Contains(f.Error, "input/output error") {
 		t.Errorf("stop answered %+v", f)
+	}
+}
+
+func TestTheDiskIsWaitedForOnlyAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	disk := newBadFile(1 << 40)
+	s.onto(disk)
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	for at := 3 * time.Second; at < 20*time.Second; at += 3 * time.Second {
+		p.until(at)
+		eventually(t, "it is written", func() bool {
+			return s.ask(t, http.MethodGet, "/flv/record/status/live/test").DurationMs > (at - 2*time.Second).Milliseconds()
+		})
+	}
+	if n := disk.syncs.Load(); n != 0 {
+		t.Errorf("the disk was waited for %d times", n)
+	}
+	s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+	if n := disk.syncs.Load(); n != 1 {
+		t.Errorf("the disk was waited for %d times in all", n)
 	}
 }
 
