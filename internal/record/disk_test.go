@@ -3,6 +3,7 @@ package record_test
 import (
 	"errors"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -143,15 +144,24 @@ func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
 	p := s.publish(t, "live/stuck", "h264_aac.flv").until(time.Second)
 	f := s.ask(t, http.MethodPost, "/flv/record/start/live/stuck")
 	stuck.stuck.Store(true)
-	big := make([]byte, 1<<20)
-	copy(big, []byte{0x27, 1, 0, 0, 0})
-	for i := range 2*record.MaxQueue>>20 + 2 { // what may wait, and before that what is taken at once
-		p.until(time.Second + time.Duration(i)*40*time.Millisecond)
-		pkt := media.Packet{Kind: media.Video, Codec: media.H264, DTS: time.Second + time.Duration(i)*40*time.Millisecond, Body: big, Payload: 5}
-		if err := p.pub.Write(pkt); err != nil {
+	const size = 1 << 20
+	var kept atomic.Int64 // bytes in memory
+	for i := range 2*record.MaxQueue/size + 2 {
+		at := time.Second + time.Duration(i)*40*time.Millisecond
+		p.until(at)
+		big := make([]byte, size)
+		copy(big, []byte{0x17, 1, 0, 0, 0})
+		kept.Add(size)
+		runtime.AddCleanup(&big[0], func(n int64) { kept.Add(-n) }, size)
+		if err := p.pub.Write(media.Packet{Kind: media.Video, Codec: media.H264, DTS: at, Key: true, Body: big, Payload: 5}); err != nil {
 			t.Fatal(err)
 		}
 	}
+	const most = record.MaxQueue + 4*size // the stream has its newest pictures
+	eventually(t, "no more is kept than may wait", func() bool {
+		runtime.GC()
+		return kept.Load() <= most
+	})
 	good := newBadFile(1 << 40)
 	s.onto(good)
 	s.finished(t, "live/good", "h264_aac.flv", 2*time.Second)
@@ -160,7 +170,7 @@ func TestAStuckDiskHoldsUpNeitherThePublisherNorOthers(t *testing.T) {
 	}
 	stuck.stuck.Store(false)
 	close(stuck.stall)
-	at := time.Second + (record.MaxQueue>>20+2)*40*time.Millisecond
+	at := time.Second + (2*record.MaxQueue/size+2)*40*time.Millisecond
 	eventually(t, "the queue is empty", func() bool {
 		at += time.Second
 		p.until(at)

@@ -267,8 +267,7 @@ func (s *server) publish(t *testing.T, path, name string) *publisher {
 func (p *publisher) until(at time.Duration) *publisher {
 	p.t.Helper()
 	for ; ; p.next++ {
-		pkt := p.packets[p.next%len(p.packets)]
-		pkt.DTS += time.Duration(p.next/len(p.packets)) * p.period
+		pkt := p.packet(p.next)
 		if pkt.DTS >= at {
 			return p
 		}
@@ -276,6 +275,13 @@ func (p *publisher) until(at time.Duration) *publisher {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+// packet returns the packet of that number.
+func (p *publisher) packet(n int) media.Packet {
+	pkt := p.packets[n%len(p.packets)]
+	pkt.DTS += time.Duration(n/len(p.packets)) * p.period
+	return pkt
 }
 
 func (p *publisher) end() { p.pub.End(stream.ErrUnpublished) }

@@ -1,10 +1,12 @@
 package record_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,6 +61,73 @@ func TestARealDiskThatIsFullEndsTheRecordingAlone(t *testing.T) {
 			if s.streams.Find("live/test") == nil {
 				t.Error("the stream ended with its recording")
 			}
+		})
+	}
+}
+
+// fill takes the room on a disk but for what is to be left, until empty.
+func fill(t *testing.T, dir string, left int64) (empty func()) {
+	t.Helper()
+	var disk unix.Statfs_t
+	if err := unix.Statfs(dir, &disk); err != nil {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join(dir, "ballast")
+	err := os.WriteFile(ballast, make([]byte, int64(disk.Bavail)*disk.Bsize-left), 0o600) //nolint:gosec // it is small
+	if err != nil && !errors.Is(err, unix.ENOSPC) {                                       // a recording may have had its part
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// readOnly makes a folder one that cannot be written, for files that are not
+// open yet.
+func readOnly(t *testing.T, dir string) (end func()) {
+	t.Helper()
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	end = sync.OnceFunc(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(end)
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	return end
+}
+
+func TestTroubleWithARealDiskIsNotNoticedByViewers(t *testing.T) {
+	t.Parallel()
+	for name, tr := range map[string]trouble{
+		"full to the last byte": {
+			change: func(c *record.Config) { c.MinFree = record.MinFree{} },
+			begin:  func(t *testing.T, rec string) func() { t.Helper(); return fill(t, rec, 64<<10) },
+			says:   "no space left",
+		},
+		"less room than is to be left": {
+			change: func(c *record.Config) { c.MinFree = record.MinFree{Size: conf.MiB} },
+			begin:  func(t *testing.T, rec string) func() { t.Helper(); return fill(t, rec, 512<<10) },
+			says:   "min_free",
+		},
+		"read-only from the next segment on": {
+			change: func(c *record.Config) { c.Segment.Duration = conf.Duration(2 * time.Second) },
+			begin:  readOnly, says: "read-only",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr.disk = func(t *testing.T, dir string) {
+				t.Helper()
+				mounted(t, dir, "8m")
+			}
+			tr.passes(t)
 		})
 	}
 }

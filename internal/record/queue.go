@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// maxQueue is how many bytes of media may wait for the disk: 64 s of
-	// 4 Mbit/s. A recording whose disk is further behind has a gap.
+	// maxQueue is how many bytes of media may wait for the disk, what is being
+	// written included: 64 s of 4 Mbit/s. A recording whose disk is further
+	// behind has a gap.
 	maxQueue = 32 << 20
 	// maxQueued is how many packets may wait.
 	maxQueued = 1 << 17
@@ -19,8 +20,8 @@ const (
 
 // queue takes the packets of a stream for the goroutine that writes them. The
 // publisher only ever appends to it, and never waits. When too much waits,
-// what follows is left out until all of that has been taken and, where there is
-// video, the next key frame comes.
+// what follows is left out until all of that has been written and, where there
+// is video, the next key frame comes.
 type queue struct {
 	some chan struct{} // holds a token while packets wait
 	due  chan struct{} // holds a token while a batch waits or the end has come
@@ -29,6 +30,7 @@ type queue struct {
 	mu      sync.Mutex // guards all below
 	packets []*media.Packet
 	bytes   int
+	writing int // bytes that were taken and are not written yet
 	ended   bool
 	reason  error // why it ended; nil is an end without one
 	video   bool  // there are key frames to wait for
@@ -69,10 +71,10 @@ func (q *queue) Packet(p *media.Packet) {
 func (q *queue) fits(p *media.Packet) bool {
 	switch {
 	case q.gap:
-		q.gap = len(q.packets) > 0 || p.Kind == media.Data || q.video && !isKey(p)
+		q.gap = len(q.packets) > 0 || q.writing > 0 || p.Kind == media.Data || q.video && !isKey(p)
 		q.gaps.lost += max(p.DTS-q.from, 0)
 		q.from = max(p.DTS, q.from)
-	case q.bytes+len(p.Body) > maxQueue || len(q.packets) == maxQueued:
+	case q.bytes+q.writing+len(p.Body) > maxQueue || len(q.packets) == maxQueued:
 		q.gap, q.from = true, p.DTS
 		q.gaps.n++
 	}
@@ -148,14 +150,22 @@ func (q *queue) state() (ended bool, reason error) {
 	return q.ended, q.reason
 }
 
-// take returns what waits and whether nothing follows it. spare, which the
-// caller no longer needs, becomes the queue's next slice.
+// take returns what waits and whether nothing follows it. spare, a batch that
+// was written, becomes the queue's next slice.
 func (q *queue) take(spare []*media.Packet) (batch []*media.Packet, ended bool) {
-	clear(spare)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	drain(q.some)
 	drain(q.due)
-	batch, q.packets, q.bytes = q.packets, spare[:0], 0
+	batch, q.packets = q.packets, spare[:0]
+	q.bytes, q.writing = 0, q.bytes
 	return batch, q.ended
+}
+
+// written says that what was taken is written, and needed no more.
+func (q *queue) written(batch []*media.Packet) {
+	clear(batch)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing = 0
 }

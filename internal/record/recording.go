@@ -216,6 +216,7 @@ func (r *recording) write() error {
 		if err := r.writeBatch(batch); err != nil {
 			return err
 		}
+		r.queue.written(batch)
 		spare = batch
 		if ended {
 			return nil
