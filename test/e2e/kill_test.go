@@ -2,12 +2,14 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -23,6 +25,9 @@ const killsVar = "SLUICE_KILLS"
 
 // atOnce is how many servers are killed at a time.
 const atOnce = 4
+
+// gop is how much earlier a recording may begin than a viewer.
+const gop = 2 * time.Second
 
 func TestRecordingsSurviveThatTheServerIsKilled(t *testing.T) {
 	t.Parallel()
@@ -56,22 +61,18 @@ func killed(t *testing.T, after time.Duration) {
 	dir := t.TempDir()
 	s := harness.StartIn(t, dir)
 	var all []harness.Recording
-	var begun []time.Time
+	var watching []*audience
 	for i, file := range []string{"h264_aac.flv", "h264_only.flv", "h264_bframes_aac.flv", "h264_alaw8k.flv"} {
 		path := fmt.Sprintf("live/%d", i)
 		harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), s.Push(path))
-		harness.Eventually(t, path+" is live", func() bool {
-			status, _ := s.Call(t, http.MethodPost, "/flv/record/start/"+path)
-			return status == http.StatusOK
-		})
-		all, begun = append(all, s.Record(t, http.MethodGet, "status/"+path)), append(begun, time.Now())
+		watching = append(watching, watched(t, s.Play("http", path)+"?wait=30s"))
+		all = append(all, s.Record(t, http.MethodPost, "start/"+path))
 	}
 	<-time.After(after)
 	s.Kill(t)
-	end := time.Now()
 
 	for i, r := range all {
-		left(t, s.File(t, r), end.Sub(begun[i]))
+		left(t, s.File(t, r), watching[i])
 	}
 	again := harness.StartIn(t, dir)
 	listed := recordings(t, again, "?state=recovered")
@@ -81,30 +82,34 @@ func killed(t *testing.T, after time.Duration) {
 	for i, r := range all {
 		for _, l := range listed {
 			if l.ID == r.ID {
-				recovered(t, again, l, end.Sub(begun[i]))
+				recovered(t, again, l, watching[i])
 			}
 		}
 	}
 }
 
-// left looks at a file as it was left by the kill: it has an index, and tells
-// the duration that it has.
-func left(t *testing.T, name string, lasted time.Duration) {
+// left looks at a file as it was left by the kill: it has an index, tells its
+// duration, and no more than a second is missing.
+func left(t *testing.T, name string, seen *audience) {
 	t.Helper()
 	b, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	end, missing := seen.missed(t, name)
+	if missing > time.Second {
+		t.Errorf("%v of %s is missing", missing, name)
+	}
 	index, err := flv.ReadIndex(bytes.NewReader(b))
-	if len(index) < 2 && lasted < time.Second {
+	if len(index) < 2 && end == 0 {
 		return // nothing of it was due
 	}
 	if err != nil || len(index) < 2 {
-		t.Errorf("after %v %s has the index %v, %v", lasted, name, index, err)
+		t.Errorf("with %v in it %s has the index %v, %v", end, name, index, err)
 	}
 	said, err := strconv.ParseFloat(harness.Output(t, nil, "ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", name), 64)
-	if err != nil || math.Abs(said-lasted.Seconds()) > 1+gop.Seconds() || said < lasted.Seconds()-1 {
-		t.Errorf("ffprobe says %v s, %v of a file that was written for %v", said, err, lasted)
+	if whole := (end + missing).Seconds(); err != nil || math.Abs(said-whole) > 1 {
+		t.Errorf("ffprobe says %v s, %v of %s, of which there should be %v s", said, err, name, whole)
 	}
 	for _, k := range index[min(1, len(index)):] {
 		h, n, err := flv.ParseTagHeader(b[min(k.Offset, int64(len(b))):])
@@ -117,20 +122,70 @@ func left(t *testing.T, name string, lasted time.Duration) {
 	}
 }
 
-// gop is how much a stream may hold when it begins to be recorded.
-const gop = 2 * time.Second
+// audience is what somebody saw of a stream until the server was killed: the
+// pictures and their times. The publisher sends the same pictures again each 4 s.
+type audience struct {
+	gone chan struct{} // closed when the stream has ended
+	last time.Duration
+	at   map[[sha256.Size]byte]time.Duration // when they came last
+}
+
+// watched begins to watch.
+func watched(t *testing.T, address string) *audience {
+	t.Helper()
+	v := harness.Watch(t, address)
+	a := &audience{gone: make(chan struct{}), at: map[[sha256.Size]byte]time.Duration{}}
+	go func() {
+		defer close(a.gone)
+		for {
+			tag, err := v.Next()
+			if err != nil {
+				return
+			}
+			if isPicture(tag) {
+				a.last = tag.DTS
+				a.at[sha256.Sum256(tag.Body)] = tag.DTS
+			}
+		}
+	}()
+	return a
+}
+
+func isPicture(tag flv.Tag) bool {
+	p := flv.ParseBody(tag.Type, tag.Body)
+	return p.Kind == media.Video && p.Type == media.Frame
+}
+
+// missed returns the time of the last picture in a file, and how much was seen
+// behind it.
+func (a *audience) missed(t *testing.T, name string) (end, missing time.Duration) {
+	t.Helper()
+	<-a.gone
+	_, tags := harness.Tags(t, name)
+	for _, tag := range slices.Backward(tags) {
+		if !isPicture(tag) {
+			continue
+		}
+		at, ok := a.at[sha256.Sum256(tag.Body)]
+		if !ok {
+			t.Errorf("nobody saw the last picture of %s", name)
+		}
+		return tag.DTS, a.last - at
+	}
+	return 0, a.last
+}
 
 // recovered looks at a file after the next start.
-func recovered(t *testing.T, s *harness.Server, r harness.Recording, lasted time.Duration) {
+func recovered(t *testing.T, s *harness.Server, r harness.Recording, seen *audience) {
 	t.Helper()
-	long := time.Duration(r.DurationMS) * time.Millisecond
-	if lost := lasted - long; lost > time.Second || lost < -time.Second-gop {
-		t.Errorf("%s has %v, it was written for %v", r.File, long, lasted)
+	name, long := s.File(t, r), time.Duration(r.DurationMS)*time.Millisecond
+	end, missing := seen.missed(t, name)
+	if whole := end + missing; missing > time.Second || (long-whole).Abs() > time.Second || whole > seen.last+gop {
+		t.Errorf("the list has %v of %s, which ends at %v, %v before what was seen; %v was seen", long, name, end, missing, seen.last)
 	}
 	if long == 0 {
 		return // nothing of it was due
 	}
-	name := s.File(t, r)
 	for _, seek := range [][]string{nil, {"-ss", fmt.Sprint(long.Seconds() / 2)}} {
 		args := append([]string{"-v", "error", "-xerror"}, seek...)
 		if out := harness.Output(t, nil, "ffmpeg", append(args, "-i", name, "-f", "null", "-")...); out != "" {
