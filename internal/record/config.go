@@ -13,9 +13,10 @@ import (
 
 const (
 	maxWindow = time.Hour
-	// A segment that is shorter than this costs more than it holds.
+	// A segment that is shorter than this costs more than it holds: the room
+	// for its index alone takes 72 KiB.
 	minSegment     = time.Second
-	minSegmentSize = 64 * conf.KiB
+	minSegmentSize = conf.MiB
 )
 
 // Config is the section "record" of the configuration.
@@ -37,8 +38,8 @@ type Config struct {
 
 // SegmentConfig says when a recording goes on in a new file.
 type SegmentConfig struct {
-	Duration conf.Duration `yaml:"duration" doc:"After this time; 0: never."`
-	Size     conf.Size     `yaml:"size" doc:"At this size; 0: never."`
+	Duration conf.Duration `yaml:"duration" doc:"After this time, 1s or more; 0: never."`
+	Size     conf.Size     `yaml:"size" doc:"At this size, 1MiB or more; 0: never."`
 }
 
 // RetainConfig says which recordings are deleted.

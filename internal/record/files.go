@@ -120,7 +120,7 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	fileHeaders(w)
-	http.ServeContent(out, req, "", modified, body)
+	serveRanges(out, req, modified, body)
 }
 
 // missing is the answer for a file that cannot be opened.

@@ -177,9 +177,15 @@ func TestAFileIsServedWholeAndInRanges(t *testing.T) {
 		{"bytes=0-", http.StatusPartialContent, content},
 		{"bytes=100-199", http.StatusPartialContent, content[100:200]},
 		{"bytes=-50", http.StatusPartialContent, content[len(content)-50:]},
+		{"bytes=-0", http.StatusOK, content},
+		{"seconds=0-5", http.StatusOK, content},
 		{fmt.Sprintf("bytes=%d-", len(content)), http.StatusRequestedRangeNotSatisfiable, nil},
+		{"bytes=50-10", http.StatusRequestedRangeNotSatisfiable, nil},
 	} {
 		w := s.call(http.MethodGet, files+f.File, "Range", tc.name)
+		if tc.want == nil {
+			refused(t, w, tc.status, "bytes")
+		}
 		if w.Code != tc.status || tc.want != nil && !bytes.Equal(w.Body.Bytes(), tc.want) {
 			t.Errorf("Range %s answered %d and %d bytes", tc.name, w.Code, w.Body.Len())
 		}
@@ -187,6 +193,7 @@ func TestAFileIsServedWholeAndInRanges(t *testing.T) {
 	if w := s.call(http.MethodGet, files+f.File, "If-None-Match", whole.Header().Get("Etag")); w.Code != http.StatusNotModified {
 		t.Errorf("If-None-Match answered %d", w.Code)
 	}
+	refused(t, s.call(http.MethodGet, files+f.File, "If-Match", `"another"`), http.StatusPreconditionFailed, "another")
 	refused(t, s.call(http.MethodPost, files+f.File), http.StatusMethodNotAllowed, "DELETE, GET, HEAD")
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/conf"
 	"sluice/internal/record"
 )
 
@@ -51,6 +52,18 @@ func TestTwoProcessesDoNotShareACatalogue(t *testing.T) {
 	refused(t, second.call(http.MethodGet, "/flv/record/list"), http.StatusInternalServerError, "in use by another process")
 	if now := first.ask(t, http.MethodGet, "/flv/record/status/live/test"); now.ID != f.ID || now.State != record.Running {
 		t.Errorf("the recording is %+v now", now)
+	}
+}
+
+// The room for the index is a part of each file's size.
+func TestASegmentIsLargerThanWhatAFileBeginsWith(t *testing.T) {
+	t.Parallel()
+	for size, ok := range map[conf.Size]bool{0: true, 64 * conf.KiB: false, 100 * conf.KiB: false, conf.MiB: true} {
+		cfg := record.Default()
+		cfg.Segment.Size = size
+		if err := cfg.Validate(); (err == nil) != ok {
+			t.Errorf("size %v: Validate() = %v", size, err)
+		}
 	}
 }
 

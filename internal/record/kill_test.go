@@ -228,7 +228,8 @@ func TestWhatCannotBeRecoveredIsFailedAndSaysWhy(t *testing.T) {
 		says   string
 	}{
 		"gone":  {os.Remove, "no such file"},
-		"empty": {func(file string) error { return os.Truncate(file, 0) }, "cannot be repaired"},
+		"empty": {func(file string) error { return os.Truncate(file, 0) }, "nothing had been recorded yet"},
+		"begun": {func(file string) error { return os.Truncate(file, 65536) }, "nothing had been recorded yet"},
 		"alien": {func(file string) error { return os.WriteFile(file, []byte("something else altogether"), 0o644) }, "not a Flash Video"},
 	} {
 		t.Run(name, func(t *testing.T) {

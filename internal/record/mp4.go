@@ -35,6 +35,8 @@ func wantsMP4(raw string) (bool, error) {
 // that its length is not known. One whose file is being written ends with what
 // is there by now.
 func (r *recorder) serveMP4(w http.ResponseWriter, req *http.Request, f Facts, file io.ReaderAt, size int64) {
+	header := w.Header()
+	header.Del("Etag") // that of the FLV file
 	o := remux.Options{Growing: f.busy()}
 	var err error
 	if o.Start, _, err = parseSeconds(req.URL.RawQuery, "start"); err == nil {
@@ -52,8 +54,6 @@ func (r *recorder) serveMP4(w http.ResponseWriter, req *http.Request, f Facts, f
 		httpd.Error(w, unsuited(err))
 		return
 	}
-	header := w.Header()
-	header.Del("Etag")
 	header.Set("Accept-Ranges", "none")
 	header.Set("Content-Type", "audio/mp4")
 	if src.HasVideo() {

@@ -18,6 +18,10 @@ const repairWait = 2 * time.Second
 // begins it again.
 var errAborted = errors.New("record: the repair was given up")
 
+// errNothing says that the server was ended before the beginning of a file was
+// written.
+var errNothing = errors.New("nothing had been recorded yet")
+
 // recover repairs the recordings that were being written when the process
 // ended. They count as recovered at once, with what the file system tells; a
 // goroutine looks into their files, which cannot be deleted meanwhile, and then
@@ -102,7 +106,11 @@ func (s *store) repair(name string) (flv.FileInfo, error) {
 	if err != nil {
 		return flv.FileInfo{}, err
 	}
-	return repair(abortable{f, s.stop}, info.Size())
+	r, err := repair(abortable{f, s.stop}, info.Size())
+	if errors.Is(err, flv.ErrShort) || err == nil && r.Size <= flv.HeaderLen {
+		err = errNothing
+	}
+	return r, err
 }
 
 // repair cuts a file of the given size behind its last whole tag and writes
