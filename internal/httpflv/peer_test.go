@@ -70,6 +70,31 @@ func TestAViewerIsPingedWhileItsStreamIsHeld(t *testing.T) {
 	})
 }
 
+// This is the part of case 114 that takes its time.
+func TestAHalfOpenViewerIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sweeper := fanout.NewSweeper(10 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { sweeper.Run(ctx) })
+		log := fanout.NewLog(fanout.Options{Framing: fanout.WebSocket, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
+		end, client := net.Pipe()
+		v := fanout.NewViewer(end, log)
+		v.Peer, v.Farewell = newPeer(nil), closeFrame
+		begin, reason := time.Now(), make(chan error, 1)
+		go func() { reason <- sweeper.Serve(v) }()
+
+		_, _ = io.Copy(io.Discard, client) // its machine takes everything, and nobody is there
+		if err := <-reason; !errors.Is(err, errSilent) || time.Since(begin) > pongTimeout+3*time.Second {
+			t.Errorf("it ends with %v after %v", err, time.Since(begin))
+		}
+		log.End(errClosed)
+		cancel()
+		running.Wait()
+		log.Wait()
+	})
+}
+
 func TestAPeerHearsFramesInPieces(t *testing.T) {
 	in := append(masked(ws.NewPongFrame(nil)), masked(ws.NewTextFrame([]byte("hello")))...)
 	in = append(in, masked(ws.NewPingFrame([]byte("abc")))...)
