@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"sluice/internal/filelock"
 )
 
 const (
@@ -65,7 +67,7 @@ func (c *catalog) start() (err error) {
 	if c.lock, err = os.OpenFile(filepath.Join(c.dir, lockName), os.O_CREATE|os.O_RDWR, 0o644); err != nil {
 		return fmt.Errorf("opening the catalogue: %w", err)
 	}
-	if err := lockFile(c.lock); err != nil {
+	if err := filelock.Lock(c.lock); err != nil {
 		return fmt.Errorf("the catalogue %s is in use by another process: %w", c.dir, err)
 	}
 	db, aside, err := openDatabase(c.dir)
@@ -89,7 +91,7 @@ func (c *catalog) close() {
 		c.db.close()
 	}
 	if c.lock != nil {
-		unlockFile(c.lock)
+		filelock.Unlock(c.lock)
 		_ = c.lock.Close() // read only
 	}
 }
