@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/record"
@@ -206,6 +207,51 @@ func TestADiskThatNeverAnswersHoldsUpNeitherStopNorTheShutdown(t *testing.T) {
 	if got := packets(t, s.file(f)); len(got) == 0 {
 		t.Error("the file is empty")
 	}
+}
+
+// countingFile counts what a disk is asked to do.
+type countingFile struct {
+	record.File
+
+	writes, syncs *atomic.Int64
+}
+
+func (f countingFile) WriteAt(p []byte, off int64) (int, error) {
+	f.writes.Add(1)
+	return f.File.WriteAt(p, off)
+}
+
+func (f countingFile) Sync() error {
+	f.syncs.Add(1)
+	return f.File.Sync()
+}
+
+// No packet waits until the disk has it for good. What is handed to the system
+// comes in batches.
+func TestTheDiskIsWaitedForOnlyWhenAFileEnds(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, dir)
+		var writes, syncs atomic.Int64
+		record.WrapFiles(s.module, func(f record.File) record.File { return countingFile{f, &writes, &syncs} })
+		p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+		s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+		const seconds = 60
+		for at := range seconds {
+			p.until(time.Duration(at+2) * time.Second)
+			<-time.After(time.Second)
+		}
+		synctest.Wait()
+		if w, n := writes.Load(), syncs.Load(); n != 0 || w > 6*seconds {
+			t.Errorf("%d writes and %d times waited for the disk in %d s", w, n, seconds)
+		}
+		s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+		if n := syncs.Load(); n != 1 {
+			t.Errorf("%d times waited for the disk at the end", n)
+		}
+		s.stop()
+	})
 }
 
 // brokenFile panics when it is written to a second time.

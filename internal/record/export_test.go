@@ -10,8 +10,11 @@ import (
 // File is what a recording is written to.
 type File = file
 
-// The bounds of the queue, for the tests that reach them.
-const MaxQueue = maxQueue
+// The bounds, for the tests that reach them.
+const (
+	MaxQueue   = maxQueue
+	WriteLimit = writeLimit
+)
 
 // WrapFiles puts wrap around every file that m makes from now on.
 func WrapFiles(m module.Module, wrap func(File) File) {

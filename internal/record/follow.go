@@ -40,6 +40,7 @@ func (r *recorder) serveGrowing(w http.ResponseWriter, req *http.Request, f Fact
 	if req.Method == http.MethodHead {
 		return
 	}
+	defer out.bound() // the end of the answer is to be taken too
 	if _, err := out.Write(start.Head); err != nil {
 		return // the client is gone
 	}
@@ -48,7 +49,7 @@ func (r *recorder) serveGrowing(w http.ResponseWriter, req *http.Request, f Fact
 		n, err := io.CopyBuffer(out, io.NewSectionReader(file, sent, size-sent), buf)
 		sent += n
 		if err == nil && sent == size {
-			err = out.ctl.Flush()
+			err = out.rest()
 		}
 		if err != nil || sent < size {
 			panic(http.ErrAbortHandler) // what was sent must not look complete
@@ -124,7 +125,7 @@ type patient struct {
 // Write implements [io.Writer].
 func (p patient) Write(b []byte) (n int, err error) {
 	for len(b) > 0 {
-		_ = p.ctl.SetWriteDeadline(time.Now().Add(writeLimit)) // where there are none, there is none
+		p.bound()
 		m, err := p.ResponseWriter.Write(b[:min(len(b), followStep)])
 		if n += m; err != nil {
 			return n, err
@@ -132,6 +133,22 @@ func (p patient) Write(b []byte) (n int, err error) {
 		b = b[m:]
 	}
 	return n, nil
+}
+
+// rest sends what has been written. The client, which has taken all, is waited
+// for no more until there is something to take again: over HTTP/2 the end of that
+// time would end the answer.
+func (p patient) rest() error {
+	if err := p.ctl.Flush(); err != nil {
+		return err
+	}
+	_ = p.ctl.SetWriteDeadline(time.Time{}) // as in bound
+	return nil
+}
+
+// bound says that what is written has to be taken by then.
+func (p patient) bound() {
+	_ = p.ctl.SetWriteDeadline(time.Now().Add(writeLimit)) // where there are none, there is none
 }
 
 // fileHeaders sets what all answers with a file say.
