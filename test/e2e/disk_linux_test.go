@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -121,6 +122,64 @@ func TestADiskThatHangsDisturbsNobodyWhoWatches(t *testing.T) {
 	}
 	plays(t, s.File(t, done), src, 12)
 	if all := recordings(t, s, ""); len(all) != 1 || all[0].State != "finished" {
+		t.Errorf("the list has %+v", all)
+	}
+}
+
+// Recordings, their list and its database lie on a disk that is full to the last
+// byte for a while.
+func TestAFullDiskDisturbsNobodyWhoWatches(t *testing.T) {
+	at := t.TempDir()
+	if err := unix.Mount("tmpfs", at, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("a disk can only be mounted by root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := harness.StartIn(t, at, "--set", "record.min_free=0", "--set", `record.auto=["live/*"]`)
+	src := harness.Sources()[0]
+	harness.Publish(t, src, s.Push("live/test"))
+	witness := harness.NewWitness(t, s.Play("http", "live/test.flv?wait=30s"))
+	status := func() harness.Recording { return s.Record(t, http.MethodGet, "status/live/test") }
+	harness.Eventually(t, "it is recorded", func() bool { return status().State == "recording" })
+	first := status()
+	witness.Undisturbed(t)
+
+	ballast := filepath.Join(at, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 8<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	harness.Eventually(t, "the recording fails", func() bool {
+		witness.Undisturbed(t)
+		return len(recordings(t, s, "?state=failed")) == 1
+	})
+	failed := recordings(t, s, "")[0]
+	if failed.ID != first.ID || !strings.Contains(failed.Error, "no space left") {
+		t.Errorf("the list has %+v", failed)
+	}
+	if now := status(); now.State != "idle" || !strings.Contains(now.Error, "full") && !strings.Contains(now.Error, "no space left") {
+		t.Errorf("the status is %+v", now)
+	}
+	witness.Undisturbed(t)
+
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "it is recorded again", func() bool {
+		witness.Undisturbed(t)
+		now := status()
+		return now.State == "recording" && now.DurationMS > 2000
+	})
+	done := s.Record(t, http.MethodPost, "stop/live/test")
+	if done.ID == first.ID || done.State != "finished" {
+		t.Errorf("stop says %+v", done)
+	}
+	plays(t, s.File(t, done), src, 2)
+	plays(t, s.File(t, failed), src, 0.1)
+	witness.Undisturbed(t)
+	if all := recordings(t, s, ""); len(all) != 2 || all[0].ID != done.ID {
 		t.Errorf("the list has %+v", all)
 	}
 }
