@@ -30,6 +30,27 @@ func TestWhatIsLeftOutIsNamedByEveryMethod(t *testing.T) {
 	}
 }
 
+func TestATrackOfACodecThatNobodyKnowsIsNamedToo(t *testing.T) {
+	s := newServer(t)
+	p := s.publish(t, "live/strange", "h264_aac.flv")
+	for i := range p.tags {
+		if tag := &p.tags[i]; tag.Type == flv.TagAudio {
+			tag.Body = append([]byte("\x91zzzz"), tag.Body...)
+		}
+	}
+	p.send(-1)
+	resp := get(t, s.URL+"/flv/live/strange?profile=web&wait=5s")
+	if got := resp.Header.Get("Sluice-Left-Out"); got != "audio:unknown" || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s, left out %q", resp.Status, got)
+	}
+	for query, want := range map[string]string{"profile=web&audio=off": "", "profile=raw": "", "profile=web&video=off": "415"} {
+		resp := do(t, http.MethodHead, s.URL+"/flv/live/strange?"+query)
+		if got := resp.Header.Get("Sluice-Left-Out"); got != "" || (resp.StatusCode == http.StatusUnsupportedMediaType) != (want == "415") {
+			t.Errorf("%s: %s, left out %q", query, resp.Status, got)
+		}
+	}
+}
+
 func TestWhenNothingIsLeftTheAnswerSaysWhy(t *testing.T) {
 	s := newServer(t)
 	s.live(t, "live/ac3", "h264_ac3_enhanced.flv")

@@ -12,7 +12,8 @@ import (
 type prober struct {
 	wants        flv.Header // which kinds the file promises
 	audio, video media.Track
-	heard, seen  bool // there were frames
+	heard, seen  bool                  // there were frames
+	strange      [media.Video + 1]bool // there is something that nobody here can read, by kind
 	bytes        int
 	begun        bool
 	first, last  time.Duration // of the frames so far
@@ -21,7 +22,11 @@ type prober struct {
 // take looks at a packet.
 func (p *prober) take(q *media.Packet) {
 	p.bytes += flv.TagHeaderLen + len(q.Body)
-	if q.Track != 0 || q.Kind == media.Data || q.Codec == media.Unknown {
+	if q.Track != 0 || q.Kind == media.Data {
+		return
+	}
+	if q.Codec == media.Unknown {
+		p.strange[q.Kind] = p.strange[q.Kind] || q.Payload > 0
 		return
 	}
 	if q.Type != media.Frame && q.Type != media.Config {
@@ -78,14 +83,21 @@ func (p *prober) done() bool {
 	}
 }
 
-// tracks returns the tracks of which there was a frame, or a configuration.
+// tracks returns the tracks of which there was a frame, or a configuration, or at
+// least something that nobody here can read.
 func (p *prober) tracks() []media.Track {
 	var out []media.Track
-	if p.seen || p.video.Config != nil {
+	switch {
+	case p.seen, p.video.Config != nil:
 		out = append(out, p.video)
+	case p.strange[media.Video]:
+		out = append(out, media.Track{Kind: media.Video})
 	}
-	if p.heard || p.audio.Config != nil {
+	switch {
+	case p.heard, p.audio.Config != nil:
 		out = append(out, p.audio)
+	case p.strange[media.Audio]:
+		out = append(out, media.Track{Kind: media.Audio})
 	}
 	return out
 }

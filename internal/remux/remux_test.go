@@ -331,14 +331,15 @@ func TestWhatCannotBeCarriedIsLeftOut(t *testing.T) {
 			t.Errorf("%s: %d pictures and %d frames of sound", name, len(got["video"]), len(got["audio"]))
 		}
 	}
-	file := flv.AppendHeader(nil, true, false)
-	file, err := flv.AppendTag(file, flv.TagAudio, 0, []byte{0xb2, 1, 2, 3}) // Speex
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = remux.Open(bytes.NewReader(file), int64(len(file)), remux.Options{})
-	if !errors.Is(err, remux.ErrNothing) || !strings.Contains(err.Error(), "Speex") {
-		t.Errorf("Open() = %v", err)
+	for name, body := range map[string]string{"audio:Speex": "\xb2\x01\x02\x03", "audio:unknown": "\x91zzzz\x01"} {
+		file, err := flv.AppendTag(flv.AppendHeader(nil, true, false), flv.TagAudio, 0, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = remux.Open(bytes.NewReader(file), int64(len(file)), remux.Options{})
+		if !errors.Is(err, remux.ErrNothing) || !strings.Contains(err.Error(), name) {
+			t.Errorf("Open() = %v, want something with %q", err, name)
+		}
 	}
 }
 

@@ -115,7 +115,11 @@ func (r *Rendition) LeftOut() []string { return r.view.LeftOut }
 
 // start begins to encode, with the GOP window first.
 func (r *Rendition) start(l fanout.Options) error {
-	view, err := NewView(r.stream.Tracks(), r.spec)
+	tracks := r.stream.Tracks()
+	if r.spec.Profile == Web && r.spec.Track != AllTracks { // it leaves them out, and says so
+		tracks = slices.Concat(tracks, r.stream.Unread())
+	}
+	view, err := NewView(tracks, r.spec)
 	if err != nil {
 		return err
 	}

@@ -70,13 +70,16 @@ func ofKind(tracks []media.Track, kind media.Kind) []media.Track {
 	return out
 }
 
-// pick returns the track of a kind with that number, else the default one,
-// else nil.
+// pick returns the first track of a kind with that number, else the default
+// one, else nil.
 func pick(tracks []media.Track, kind media.Kind, id int) *media.Track {
 	var found *media.Track
 	for i := range tracks {
-		t := &tracks[i]
-		if t.Kind == kind && (int(t.ID) == id || t.ID == 0 && found == nil) {
+		switch t := &tracks[i]; {
+		case t.Kind != kind:
+		case int(t.ID) == id:
+			return t
+		case t.ID == 0 && found == nil:
 			found = t
 		}
 	}

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"slices"
 	"time"
 
 	"sluice/media"
@@ -56,7 +57,10 @@ func (b *probe) stop() {
 }
 
 // lineup is what a publisher has shown of its tracks.
-type lineup struct{ tracks []candidate }
+type lineup struct {
+	tracks []candidate
+	unread []media.Track // of codecs that nobody here knows; never written to again
+}
 
 // candidate is a track from its first configuration or frame on. It counts
 // when it has a frame: encoders announce audio that never comes.
@@ -149,6 +153,18 @@ func (l *lineup) admit(pkt *media.Packet) (ok, first bool) {
 	return true, true
 }
 
+// strange notes the track of a packet of a codec that nobody here knows, and tells
+// whether it is new. Video without a payload, a command for the player, is of none.
+func (l *lineup) strange(pkt *media.Packet) bool {
+	t := media.Track{Kind: pkt.Kind, ID: pkt.Track}
+	known := slices.ContainsFunc(l.unread, func(o media.Track) bool { return o.Kind == t.Kind && o.ID == t.ID })
+	if pkt.Kind == media.Video && pkt.Payload == 0 || known || len(l.unread) == maxTracks {
+		return false
+	}
+	l.unread = append(slices.Clip(l.unread), t)
+	return true
+}
+
 // lacks tells whether the frames of a track have come without their
 // configuration for that long.
 func (l *lineup) lacks(pkt *media.Packet, now time.Time, d time.Duration) bool {
@@ -239,6 +255,7 @@ func (l *lineup) metadata() []*media.Packet {
 
 // forget makes every track prove anew that it has frames.
 func (l *lineup) forget() {
+	l.unread = nil
 	for i := range l.tracks {
 		l.tracks[i].frames = false
 	}

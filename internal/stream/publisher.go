@@ -164,7 +164,10 @@ func (p *Publisher) writeMedia(pkt *media.Packet, now time.Time) {
 		at := p.clock.place(trackKey{pkt.Kind, pkt.Track}, millis(pkt.DTS), now)
 		pkt.DTS = time.Duration(at) * time.Millisecond
 	case pkt.Codec == media.Unknown && len(pkt.Body) > 0:
-		p.follow(pkt) // of a codec that nobody here knows
+		if p.tracks.strange(pkt) && p.stream != nil {
+			p.stream.setUnread(p.tracks.unread)
+		}
+		p.follow(pkt)
 	default:
 		return // players would wait for the track it announces
 	}
@@ -267,7 +270,7 @@ func (p *Publisher) begin(packets []*media.Packet) {
 	}
 	p.clock.start(shift.Milliseconds())
 	p.stream = newStream(p.path, p.tracks.list(), p.meta, p.registry.limits, *p.registry.keep.Load())
-	p.stream.extra = p.tracks.metadata()
+	p.stream.extra, p.stream.unread = p.tracks.metadata(), p.tracks.unread
 }
 
 // millis returns a publisher's time stamp as it was on the wire.

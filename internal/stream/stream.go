@@ -75,6 +75,7 @@ type Stream struct {
 	window window
 	meta   *media.Packet
 	extra  []*media.Packet // codec metadata, in a slice that is never written to again
+	unread []media.Track   // likewise
 	taps   []*place
 	err    error
 }
@@ -119,6 +120,21 @@ func (s *Stream) CodecMetadata() []*media.Packet {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.extra
+}
+
+// Unread returns the tracks so far whose codec nobody here knows, and of which there is
+// no more than kind and number: their packets are passed on as they came. The slice is
+// shared.
+func (s *Stream) Unread() []media.Track {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unread
+}
+
+func (s *Stream) setUnread(tracks []media.Track) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unread = tracks
 }
 
 // Done is closed when the stream has ended.
