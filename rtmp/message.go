@@ -52,10 +52,13 @@ func Control(typ uint8, v uint32) Message {
 	return Message{Type: typ, ChunkStream: ControlStream, Body: binary.BigEndian.AppendUint32(nil, v)}
 }
 
+// errShort is made once: a byte is all that a client has to send for one.
+var errShort = fmt.Errorf("control message that is too short: %w", ErrProtocol)
+
 // ControlValue returns the number of such a message.
 func (m Message) ControlValue() (uint32, error) {
 	if len(m.Body) < 4 {
-		return 0, fmt.Errorf("control message of type %d with %d bytes: %w", m.Type, len(m.Body), ErrProtocol)
+		return 0, errShort
 	}
 	return binary.BigEndian.Uint32(m.Body), nil
 }
@@ -94,7 +97,7 @@ type UserControl struct {
 // ParseUserControl decodes the body of a User Control message.
 func ParseUserControl(b []byte) (UserControl, error) {
 	if len(b) < 2 {
-		return UserControl{}, fmt.Errorf("user control message with %d bytes: %w", len(b), ErrProtocol)
+		return UserControl{}, errShort
 	}
 	u := UserControl{Event: binary.BigEndian.Uint16(b)}
 	if len(b) >= 6 {
