@@ -57,7 +57,7 @@ func (b *rig) recordings(ctx context.Context) (string, error) {
 	}
 	begun := time.Now()
 	if _, err := s.recordAll(ctx, "start"); err != nil {
-		return "", err
+		return "", fmt.Errorf("%w (the publisher: %s)", err, lastLine(s.publisher.err.String()))
 	}
 	with, err := b.observe(ctx, s)
 	if err != nil {
