@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,8 +107,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
+// refuse tells a connection why it is closed. A fault in that costs nobody else.
 func (l *listener) refuse(c net.Conn, key string) {
 	defer c.Close()
+	defer func() {
+		if v := recover(); v != nil {
+			l.log.log.Error("recovered from a panic", "remote", c.RemoteAddr().String(), "err", v, "stack", string(debug.Stack()))
+		}
+	}()
 	defer l.refused.Add(-1)
 	if l.refused.Add(1) > maxRefused {
 		return
