@@ -78,7 +78,7 @@ func (c *catalog) start() (err error) {
 		return err
 	}
 	c.db = db
-	if done, err := db.scanned(); err != nil || done {
+	if done, err := db.scans(); err != nil || done != scannedNothing {
 		return err
 	}
 	return c.importEntries()

@@ -285,14 +285,17 @@ func (d *database) read(query string, args ...any) (all []Facts, err error) {
 	return all, d.failure(rows.Err())
 }
 
-// scanned tells whether the files have been looked through since the database
-// was made.
-func (d *database) scanned() (bool, error) {
-	n, err := d.number(`SELECT done FROM scans`)
-	return n != 0, err
-}
+// What has been looked through since the database was made.
+const (
+	scannedNothing = 0
+	scannedAll     = 1 // the files and the storage, or, by an older version, the files
+	scannedFiles   = 2
+)
 
-func (d *database) setScanned() error { return d.exec(`UPDATE scans SET done = 1`) }
+// scans returns what has been looked through.
+func (d *database) scans() (int64, error) { return d.number(`SELECT done FROM scans`) }
+
+func (d *database) setScans(done int64) error { return d.exec(`UPDATE scans SET done = ?`, done) }
 
 // statement returns the query for up to limit recordings behind a place, and
 // its arguments.

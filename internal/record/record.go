@@ -12,7 +12,8 @@
 // The catalogue is a database that lies outside the folder with the
 // recordings. Only what it lists is served, so that no name in a request ever
 // reaches the file system. The files remain the truth: one that is gone is
-// listed no more, and a catalogue that is lost is made anew from them.
+// listed no more, and a catalogue that is lost is made anew from them, and from
+// what the storage has.
 package record
 
 import (

@@ -32,9 +32,13 @@ func (s *store) recover(c *catalog) error {
 	if err != nil {
 		return err
 	}
-	scanned, err := c.db.scanned()
-	if err != nil || (scanned && len(left) == 0) {
+	scans, err := c.db.scans()
+	if err != nil {
 		return err
+	}
+	if scans != scannedNothing && len(left) == 0 {
+		close(s.searched)
+		return nil
 	}
 	for i := range left {
 		s.presume(&left[i])
@@ -46,9 +50,10 @@ func (s *store) recover(c *catalog) error {
 		for _, f := range left {
 			s.recoverOne(c, f)
 		}
-		if !scanned {
+		if scans == scannedNothing {
 			s.scan(c)
 		}
+		close(s.searched)
 	})
 	timer := time.NewTimer(repairWait)
 	defer timer.Stop()

@@ -120,6 +120,7 @@ func (c S3Config) key(file string) string {
 
 // bucket is where files are uploaded to.
 type bucket interface {
+	shelf
 	// Name returns the bucket's name.
 	Name() string
 	// Put returns when the storage has said by size and checksum that it has

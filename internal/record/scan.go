@@ -62,7 +62,7 @@ func (s *store) scan(c *catalog) {
 		err = flush()
 	}
 	if err == nil {
-		err = c.db.setScanned()
+		err = c.db.setScans(scannedFiles)
 	}
 	switch {
 	case errors.Is(err, errAborted):
@@ -117,8 +117,7 @@ func (s *store) examine(root *os.Root, name string, info fs.FileInfo) (Facts, er
 	if err != nil {
 		return Facts{}, err
 	}
-	f := Facts{File: name, State: Finished, Bytes: info.Size(), DurationMs: int64(number(props, "duration", maxSeconds) * 1000)}
-	ours := f.recall(props)
+	f, ours := recount(name, props, info.Size(), info.ModTime())
 	if ours && int64(number(props, "filesize", 1<<53)) != info.Size() {
 		repaired, err := s.repair(name)
 		if err != nil {
@@ -126,18 +125,30 @@ func (s *store) examine(root *os.Root, name string, info fs.FileInfo) (Facts, er
 		}
 		f.State, f.Bytes, f.DurationMs = Recovered, repaired.Size, repaired.Duration.Milliseconds()
 	}
-	if !ours {
-		f.guess(info)
-	}
-	sum := sha256.Sum256([]byte(name))
-	f.StartedAt = instant(f.StartedAt)
-	f.ID = placeAt(f.StartedAt) + hex.EncodeToString(sum[:])[:8]
-	end := instant(f.StartedAt.Add(time.Duration(f.DurationMs) * time.Millisecond))
+	end := f.lasted()
 	if f.State == Recovered || info.ModTime().After(end) {
 		end = instant(info.ModTime())
 	}
 	f.EndedAt = &end
 	return f, stream.CheckPath(f.StreamPath)
+}
+
+// recount returns what a file says of its recording, which is taken for a
+// finished one. ours tells whether this server wrote it.
+func recount(name string, props amf0.Object, size int64, modified time.Time) (f Facts, ours bool) {
+	f = Facts{File: name, State: Finished, Bytes: size, DurationMs: int64(number(props, "duration", maxSeconds) * 1000)}
+	if ours = f.recall(props); !ours {
+		f.guess(modified)
+	}
+	sum := sha256.Sum256([]byte(name))
+	f.StartedAt = instant(f.StartedAt)
+	f.ID = placeAt(f.StartedAt) + hex.EncodeToString(sum[:])[:8]
+	return f, ours
+}
+
+// lasted returns when the recording was over, going by its duration.
+func (f *Facts) lasted() time.Time {
+	return instant(f.StartedAt.Add(time.Duration(f.DurationMs) * time.Millisecond))
 }
 
 // maxSeconds is the longest that a file can be, and some.
@@ -163,9 +174,9 @@ func (f *Facts) recall(props amf0.Object) bool {
 
 // guess takes stream and start from the name of a file that does not tell them:
 // one of an older version, or of somebody else.
-func (f *Facts) guess(info fs.FileInfo) {
+func (f *Facts) guess(modified time.Time) {
 	folder, base := path.Split(strings.TrimSuffix(f.File, extension))
-	f.StartedAt = info.ModTime().Add(-time.Duration(f.DurationMs) * time.Millisecond)
+	f.StartedAt = modified.Add(-time.Duration(f.DurationMs) * time.Millisecond)
 	f.StreamPath = strings.TrimSuffix(folder, "/")
 	if at, err := time.Parse(timeFormat, base[:min(len(base), len(timeFormat))]); err == nil {
 		f.StartedAt = at

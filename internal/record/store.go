@@ -25,6 +25,7 @@ type store struct {
 	settled         chan struct{}  // holds a token when a file has been finished
 	stale           chan struct{}  // likewise, for those who delete
 	stop            chan struct{}  // closed when repairs have to end
+	searched        chan struct{}  // closed when the files have been looked through, or not
 	work            sync.WaitGroup // the repairs
 	tries           sync.WaitGroup // the catalogue's
 
@@ -111,7 +112,7 @@ func (s *store) gone() (gone func(*Facts) bool, done func()) {
 
 // newStore returns the store of two folders, which it does not touch yet.
 func newStore(dir, catalogDir string, log *slog.Logger) *store {
-	return &store{dir: dir, catalogDir: catalogDir, name: defaultName, log: log, create: createFile, settled: make(chan struct{}, 1), stale: make(chan struct{}, 1), stop: make(chan struct{})}
+	return &store{dir: dir, catalogDir: catalogDir, name: defaultName, log: log, create: createFile, settled: make(chan struct{}, 1), stale: make(chan struct{}, 1), stop: make(chan struct{}), searched: make(chan struct{})}
 }
 
 // signal says that a file has been finished.

@@ -73,6 +73,7 @@ func (u *uploader) run(ctx context.Context) {
 	var work sync.WaitGroup
 	defer u.bucket.Close()
 	defer work.Wait()
+	work.Go(func() { u.discover(ctx) })
 	for {
 		timer := time.NewTimer(u.begin(ctx, &work))
 		select {

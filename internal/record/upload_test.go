@@ -25,8 +25,10 @@ type memory struct {
 	mu      sync.Mutex // guards all below
 	objects map[string][]byte
 	fail    error
-	block   bool // uploads do not end by themselves
+	block   bool   // uploads and listings do not end by themselves
+	broken  string // the key of an object that cannot be read
 	puts    int
+	lists   int
 }
 
 func (m *memory) Name() string { return "shelf" }

@@ -1,5 +1,5 @@
 // Package s3 puts files into S3-compatible storage and makes sure that what
-// lies there is what was put. It knows one bucket.
+// lies there is what was put; it also tells what lies there. It knows one bucket.
 //
 //	file ──parts, each with its CRC-32C──▶ storage
 //	  └───CRC-32C of all of it ──compared──┘ what the storage says that it holds

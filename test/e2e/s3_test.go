@@ -218,3 +218,40 @@ func TestAWrongKeyIsToldAndCanBePutRight(t *testing.T) {
 		t.Errorf("the list says %+v, and the log is\n%s", u, s.Output())
 	}
 }
+
+func TestAServerOnANewDiskListsWhatTheStorageHas(t *testing.T) {
+	t.Parallel()
+	storage := harness.S3(t)
+	s := uploads(t, t.TempDir(), storage, "keep_local=false")
+	src := harness.Sources()[0]
+	harness.Publish(t, src, s.Push("live/lost"))
+	record(t, s, "live/lost")
+	done := s.Record(t, "POST", "stop/live/lost")
+	awaited(t, s, "it is in the storage alone", func(u upload) bool { return stored(u) && !u.Remote.Local })
+	s.Kill(t)
+	for _, name := range []string{"a/notes.flv", "a/live/notes.txt", "other.flv"} {
+		if err := os.WriteFile(storage.File(name), []byte("something else"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	storage.Kill(t)
+	s = uploads(t, t.TempDir(), storage, "keep_local=false")
+	s.WaitLine(t, "could not look for recordings in the storage")
+	storage.Start()
+	u := awaited(t, s, "it is listed again", stored)
+	if u.File != done.File || u.Bytes != done.Bytes || u.Remote.Local || u.Remote.Key != "a/"+done.File {
+		t.Errorf("the list says %+v, want %+v", u, done)
+	}
+	url := "/flv/record/files/" + strings.ReplaceAll(done.File, "%", "%25")
+	if status, body := s.Call(t, "GET", url); status != http.StatusOK || int64(len(body)) != done.Bytes {
+		t.Errorf("its file: %d with %d bytes of %d", status, len(body), done.Bytes)
+	}
+	plays(t, storage.File(u.Remote.Key), src, 2.5)
+	if status, body := s.Call(t, "DELETE", url); status != http.StatusNoContent {
+		t.Errorf("deleting it: %d %s", status, body)
+	}
+	if _, err := os.Stat(storage.File(u.Remote.Key)); err == nil {
+		t.Error("the object is there still")
+	}
+}
