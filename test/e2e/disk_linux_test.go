@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,7 +24,8 @@ const (
 	fiThaw   = 0xc0045878
 )
 
-// disk returns a folder on a disk of its own, which is a file.
+// disk returns a folder on a disk of its own, which is a file. With an error it
+// turns read-only.
 func disk(t *testing.T, size int64) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,7 +39,7 @@ func disk(t *testing.T, size int64) string {
 	if err := os.Mkdir(at, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range [][]string{{"/sbin/mkfs.ext4", "-q", "-m", "0", "-F", image}, {"mount", "-o", "loop", image, at}} {
+	for _, line := range [][]string{{"/sbin/mkfs.ext4", "-q", "-m", "0", "-F", image}, {"mount", "-o", "loop,errors=remount-ro", image, at}} {
 		if out, err := exec.CommandContext(t.Context(), line[0], line[1:]...).CombinedOutput(); err != nil {
 			t.Skipf("a disk that hangs needs root, ext4 and a loop device: %q: %v\n%s", line, err, out)
 		}
@@ -182,4 +184,39 @@ func TestAFullDiskDisturbsNobodyWhoWatches(t *testing.T) {
 	if all := recordings(t, s, ""); len(all) != 2 || all[0].ID != done.ID {
 		t.Errorf("the list has %+v", all)
 	}
+}
+
+// The system makes a disk read-only on which it has found an error, also for
+// files that are open.
+func TestADiskThatTurnsReadOnlyDisturbsNobodyWhoWatches(t *testing.T) {
+	at := disk(t, 32<<20)
+	s := harness.StartIn(t, at, "--set", "record.min_free=0")
+	src := harness.Sources()[0]
+	harness.Publish(t, src, s.Push("live/test"))
+	r := record(t, s, "live/test")
+	witness := harness.NewWitness(t, s.Play("http", "live/test.flv"))
+
+	var st unix.Stat_t
+	if err := unix.Stat(at, &st); err != nil {
+		t.Fatal(err)
+	}
+	device, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error"), []byte("a test"), 0); err != nil {
+		t.Skipf("this system cannot be told that a disk has an error: %v", err)
+	}
+	harness.Eventually(t, "the recording fails", func() bool {
+		witness.Undisturbed(t)
+		return len(recordings(t, s, "?state=failed")) == 1
+	})
+	if f := recordings(t, s, "")[0]; f.ID != r.ID || !strings.Contains(f.Error, "read-only file system") {
+		t.Errorf("the list has %+v", f)
+	}
+	if status, body := s.Call(t, http.MethodPost, "/flv/record/start/live/test"); status != http.StatusInternalServerError || !strings.Contains(body, "may not write") {
+		t.Errorf("start answered %d %s", status, body)
+	}
+	witness.Undisturbed(t)
+	plays(t, s.File(t, r), src, 2)
 }
