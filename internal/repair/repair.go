@@ -53,13 +53,16 @@ type Options struct {
 	Cut bool
 }
 
-// File repairs a file. It keeps other processes of Sluice from writing it
-// meanwhile, and notices if another program does. A file whose repair ctx ends
-// is as it was.
+// File repairs a file that nobody writes. It keeps other processes of Sluice
+// from writing it meanwhile, and notices if another program does. A file whose
+// repair ctx ends is as it was.
 func File(ctx context.Context, name string, o Options) (Result, error) {
 	name, err := filepath.EvalSymlinks(name)
 	if err != nil {
 		return Result{}, err
+	}
+	if filelock.Written(name) {
+		return Result{}, ErrInUse
 	}
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

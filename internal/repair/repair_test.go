@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -277,7 +278,36 @@ func TestAFileThatIsBeingWrittenIsRefused(t *testing.T) {
 		t.Errorf("File() = %+v, %v, want ErrInUse", r, err)
 	}
 	filelock.Unlock(f)
+	f.Close()
 	if _, err := repair.File(t.Context(), name, repair.Options{}); err != nil {
 		t.Errorf("after that: %v", err)
+	}
+}
+
+// Other programs know nothing of our locks, and may pause between two writes:
+// the new file would take the place of the one that they go on with.
+func TestAFileThatAnotherProgramHasOpenForWritingIsRefused(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("nobody can tell here")
+	}
+	content := fixture(t, "h264_aac.flv")
+	name := write(t, content)
+	reader, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if r, err := repair.File(t.Context(), name, repair.Options{}); !errors.Is(err, repair.ErrInUse) || !bytes.Equal(read(t, name), content) {
+		t.Errorf("File() = %+v, %v, want ErrInUse", r, err)
+	}
+	f.Close()
+	if r, err := repair.File(t.Context(), name, repair.Options{}); err != nil || r.Action != repair.Rebuilt {
+		t.Errorf("when only somebody reads: %+v, %v", r, err)
 	}
 }
