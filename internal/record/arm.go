@@ -16,6 +16,9 @@ const (
 	// followWithin is how long one waits that goes on behind another one, for
 	// a publisher that has changed its tracks to show the new ones.
 	followWithin = 30 * time.Second
+	// opening is how long after the beginning of a stream a recording that
+	// waited for it can still have all of it.
+	opening = 3 * time.Second
 )
 
 var (
@@ -29,6 +32,7 @@ var (
 // until it has a file.
 func (r *recorder) arm(rec *recording, path string) Facts {
 	now := time.Now()
+	rec.options.before = max(rec.options.before, opening)
 	rec.mu.Lock()
 	rec.facts = Facts{ID: newID(now), StreamPath: path, State: Armed, StartedAt: instant(now)}
 	facts := rec.facts
@@ -98,7 +102,7 @@ func (r *recorder) goesOn(rec *recording) bool {
 // follow arms a recording in place of one whose stream goes on with other
 // tracks, for as long as these may take to show up.
 func (r *recorder) follow(rec *recording, path string) {
-	rec.options.before = 0
+	rec.options.before = 0 // of the stream before
 	r.arm(rec, path)
 	time.AfterFunc(followWithin, func() {
 		if rec.snapshot().State == Armed {

@@ -64,11 +64,13 @@ func (r *recorder) tryAll(attempts map[string]*attempt, now time.Time) {
 		if s.State() != stream.Live || a.tried && !r.again(a, now) {
 			continue
 		}
-		if a.tried {
+		before := opening
+		if a.tried { // the one before has its beginning
+			before = 0
 			a.pause = min(2*a.pause, lastRecord)
 		}
 		a.tried, a.again = true, now.Add(a.pause)
-		r.startAuto(s)
+		r.startAuto(s, before)
 	}
 	for path := range attempts {
 		if !seen[path] {
@@ -82,10 +84,10 @@ func (r *recorder) again(a *attempt, now time.Time) bool {
 	return r.failure(a.stream.Path()) != nil && !now.Before(a.again) && r.space.check(r.space.margin()) == nil
 }
 
-// startAuto begins to record a stream. A disk that is slow to make the file
-// holds up no other.
-func (r *recorder) startAuto(s *stream.Stream) {
-	rec, own, err := r.reserve(s.Path(), options{auto: true}, false)
+// startAuto begins to record a stream, from that long ago on. A disk that is
+// slow to make the file holds up no other.
+func (r *recorder) startAuto(s *stream.Stream, before time.Duration) {
+	rec, own, err := r.reserve(s.Path(), options{auto: true, before: before}, false)
 	if err != nil || !own {
 		return
 	}

@@ -50,6 +50,35 @@ func TestAnArmedRecordingBeginsWithItsStream(t *testing.T) {
 	recorded(t, s.file(items[0]), frames(t, "h264_aac.flv", 0)[:len(packetsBefore(t, s.file(items[0])))])
 }
 
+// A stream of one kind goes live more than a second after its first packet.
+func TestARecordingThatWaitedHasItsStreamFromTheBeginning(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]record.Config{
+		"armed":     {},
+		"automatic": {Auto: []glob.Pattern{"live/*"}},
+	} {
+		for _, file := range []string{"h264_only.flv", "aac_only.flv"} {
+			t.Run(name+" "+file, func(t *testing.T) {
+				t.Parallel()
+				s := configured(t, func(c *record.Config) { c.Auto = cfg.Auto })
+				if cfg.Auto == nil {
+					s.ask(t, http.MethodPost, "/flv/record/start/live/test?arm=true")
+				}
+				p := s.publish(t, "live/test", file).until(3 * time.Second)
+				eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+				p.end()
+				eventually(t, "it ended", func() bool { return s.status(t).State == "idle" })
+				f := s.list(t, "").Items[0]
+				got := packetsBefore(t, s.file(f))
+				recorded(t, s.file(f), frames(t, file, 0)[:len(got)])
+				if f.DurationMs < 3000 {
+					t.Errorf("of 3 s it has %d ms", f.DurationMs)
+				}
+			})
+		}
+	}
+}
+
 // packetsBefore returns the frames of a file.
 func packetsBefore(t *testing.T, file string) (out []media.Packet) {
 	t.Helper()

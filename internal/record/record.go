@@ -53,9 +53,7 @@ func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) 
 		open: make(map[string]*recording), failures: make(map[string]error),
 	}
 	r.store.name = cfg.Name
-	if cfg.Window > 0 {
-		d.Streams.Keep(stream.Keep{Time: cfg.Window.D(), Bytes: int(cfg.WindowMemory)})
-	}
+	d.Streams.Keep(stream.Keep{Time: cfg.Window.D(), Bytes: int(cfg.WindowMemory), Opening: opening})
 	if away != nil {
 		r.uploads = newUploader(d.Log, r.store, away, cfg.S3)
 	}

@@ -12,7 +12,14 @@ import (
 type Keep struct {
 	Time  time.Duration // how far back
 	Bytes int           // of one stream
+	// Opening is for how long a stream keeps all that it has begun with, up to
+	// 8 MiB: it goes live when its tracks are known, which can be more than a
+	// GOP after its first packet.
+	Opening time.Duration
 }
+
+// openingBytes bounds what is kept of the beginning of a stream.
+const openingBytes = 8 << 20
 
 // Keep makes the streams that begin from now on keep more than the GOP window,
 // for those who ask [Stream.TapFrom].
@@ -30,7 +37,15 @@ type past struct {
 // add appends what leaves the window, and forgets what nobody needs any more
 // to begin at that time before now.
 func (b *past) add(packets []*media.Packet, now time.Duration) {
-	if b.keep.Time <= 0 || len(packets) == 0 {
+	keep := b.keep
+	if now < keep.Opening {
+		keep.Time, keep.Bytes = max(keep.Time, keep.Opening), max(keep.Bytes, openingBytes)
+	}
+	switch {
+	case len(packets) == 0:
+		return
+	case keep.Time <= 0:
+		*b = past{keep: keep}
 		return
 	}
 	b.starts = append(b.starts, len(b.packets))
@@ -45,7 +60,7 @@ func (b *past) add(packets []*media.Packet, now time.Duration) {
 			next = b.starts[groups+1]
 			at = b.packets[next].DTS
 		}
-		if now-at < b.keep.Time && b.bytes <= b.keep.Bytes {
+		if now-at < keep.Time && b.bytes <= keep.Bytes {
 			break
 		}
 		for ; n < next; n++ {

@@ -60,6 +60,22 @@ func TestWhatIsKeptIsBoundedInBytes(t *testing.T) {
 	})
 }
 
+// A camera without sound goes live when its tracks have had their time.
+func TestTheBeginningIsKeptForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := keeping(stream.Keep{Opening: 5 * time.Second})
+		p := publish(t, r)
+		write(t, p, avcConfig(1), key(0), inter(500), key(1000), key(2000))
+		s := find(t, r)
+		checkPast(t, s, time.Hour, "key 0", "video 500", "key 1000", "key 2000")
+		checkPast(t, s, 0, "key 2000")
+		write(t, p, key(3000), key(4900))
+		checkPast(t, s, 5*time.Second, "key 0", "video 500", "key 1000", "key 2000", "key 3000", "key 4900")
+		write(t, p, key(5900))
+		checkPast(t, s, time.Hour, "key 5900")
+	})
+}
+
 func TestNothingIsKeptBehindAHole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits := stream.DefaultLimits()
