@@ -269,6 +269,39 @@ func TestAFileIsServedWhileItIsWritten(t *testing.T) {
 	refused(t, s.call(http.MethodDelete, files+f.File), http.StatusConflict, "being written")
 }
 
+// listedFile looks at the list before anything is written to a file.
+type listedFile struct {
+	record.File
+	look func()
+}
+
+func (f *listedFile) WriteAt(p []byte, off int64) (int, error) {
+	if off == 0 && p[0] == 'F' {
+		f.look()
+	}
+	return f.File.WriteAt(p, off)
+}
+
+// A segment of a recording that runs is in the list before anybody is told.
+func TestAFileIsListedOnlyWhenItHasABeginning(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	looks := 0
+	record.WrapFiles(s.module, func(f record.File) record.File {
+		return &listedFile{f, func() {
+			looks++
+			if items := s.list(t, "").Items; len(items) != 0 {
+				t.Errorf("the list has %+v", items)
+			}
+		}}
+	})
+	s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	if items := s.list(t, "").Items; looks != 1 || len(items) != 1 || items[0].ID != f.ID {
+		t.Errorf("after %d looks the list has %+v", looks, items)
+	}
+}
+
 func TestADeletedRecordingIsGone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -102,15 +102,13 @@ func newPart(f file, facts *Facts, s *stream.Stream) (part, error) {
 // next makes the file of the next part and writes its beginning. Nothing is
 // left of it after an error.
 func (r *recording) next(draft Facts, s *stream.Stream) (part, Facts, error) {
-	f, facts, err := r.store.newFile(r.catalog, draft, r.seq+1)
-	if err != nil {
-		return part{}, Facts{}, err
-	}
-	p, err := newPart(f, &facts, s)
-	if err != nil {
-		_ = f.Close()                        // it is removed
-		_ = r.store.remove(r.catalog, facts) // the first error tells more
-	}
+	var p part
+	_, facts, err := r.store.newFile(r.catalog, draft, r.seq+1, func(f file, facts *Facts) (err error) {
+		if p, err = newPart(f, facts, s); err == nil {
+			facts.Bytes = p.writer.Info().Size
+		}
+		return err
+	})
 	return p, facts, err
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sluice/flv"
 )
 
 // A repair can take minutes. Whoever looks meanwhile, or after it was cut
@@ -20,11 +22,16 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, facts, err := s.newFile(c, Facts{StreamPath: "live/test", StartedAt: time.Now()}, 1)
+	whole, err := flv.AppendTag(flv.AppendHeader(nil, true, false), flv.TagAudio, 0, []byte{0x2f, 1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte("FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00partial"), 0); err != nil {
+	cut := append(whole, "partial"...)
+	f, facts, err := s.newFile(c, Facts{StreamPath: "live/test", StartedAt: time.Now()}, 1, func(f file, _ *Facts) error {
+		_, err := f.WriteAt(cut, 0)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
@@ -39,7 +46,7 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 	}
 	s.work.Wait()
 	got, ok, err := c.byFile(facts.File)
-	if err != nil || !ok || got.State != Recovered || !got.busy() || got.Bytes != 20 || got.EndedAt == nil {
+	if err != nil || !ok || got.State != Recovered || !got.busy() || got.Bytes != int64(len(cut)) || got.EndedAt == nil {
 		t.Errorf("while it is repaired the catalogue says %+v", got)
 	}
 	r := &recorder{store: s}
@@ -56,7 +63,7 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.work.Wait()
-	if got, _, err = c.byFile(facts.File); err != nil || got.State != Recovered || got.busy() || got.Bytes != 13 {
+	if got, _, err = c.byFile(facts.File); err != nil || got.State != Recovered || got.busy() || got.Bytes != int64(len(whole)) {
 		t.Errorf("after the repair the catalogue says %+v", got)
 	}
 	s.close()

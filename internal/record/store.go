@@ -142,8 +142,9 @@ func (s *store) root() (*os.Root, error) { return os.OpenRoot(s.dir) }
 const maxNames = 100
 
 // newFile makes the file and the entry of a recording, whose path, start and
-// perhaps id the draft has. seq is its number among the segments.
-func (s *store) newFile(c *catalog, draft Facts, seq int) (file, Facts, error) {
+// perhaps id the draft has. seq is its number among the segments. Whoever finds
+// the entry finds what begin has written.
+func (s *store) newFile(c *catalog, draft Facts, seq int, begin func(file, *Facts) error) (file, Facts, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, Facts{}, fmt.Errorf("making the folder: %w", err)
 	}
@@ -159,7 +160,7 @@ func (s *store) newFile(c *catalog, draft Facts, seq int) (file, Facts, error) {
 			facts.ID = newID(draft.StartedAt)
 		}
 		facts.File = s.name.file(naming{facts.StreamPath, facts.StartedAt, facts.ID, seq}, n)
-		f, err := s.claim(c, root, facts)
+		f, err := s.claim(c, root, facts, begin)
 		if errors.Is(err, errTaken) || errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -169,16 +170,19 @@ func (s *store) newFile(c *catalog, draft Facts, seq int) (file, Facts, error) {
 }
 
 // claim makes one file and its entry, both or none.
-func (s *store) claim(c *catalog, root *os.Root, facts Facts) (file, error) {
+func (s *store) claim(c *catalog, root *os.Root, facts Facts, begin func(file, *Facts) error) (file, error) {
 	folder := path.Dir(facts.File)
 	f, err := s.createIn(root, folder, facts.File)
 	if err != nil {
 		return nil, fmt.Errorf("making the file: %w", err)
 	}
-	syncDir(root, folder)
-	if err := c.add(facts); err != nil {
-		_ = f.Close()               // nothing was written to it
-		_ = root.Remove(facts.File) // it stays behind, empty and in no list
+	if err = begin(f, &facts); err == nil {
+		syncDir(root, folder)
+		err = c.add(facts)
+	}
+	if err != nil {
+		_ = f.Close()                 // it is removed
+		_ = discard(root, facts.File) // it stays behind, without media and in no list
 		return nil, err
 	}
 	return f, nil
@@ -228,6 +232,11 @@ func (s *store) removeFile(name string) error {
 		return err
 	}
 	defer closeRoot(root)
+	return discard(root, name)
+}
+
+// discard is removeFile in an open folder.
+func discard(root *os.Root, name string) error {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
