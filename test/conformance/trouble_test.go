@@ -298,14 +298,63 @@ func TestCase125RepeatedConfigurationsAreSwallowed(t *testing.T) {
 func TestCase126SoundThatIsAheadOfThePictureIsInOneStreamWithIt(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "mutants/late_video.flv"))
-	for way, body := range roundTrip(t, s, "case126", sent) {
-		header, tags := harness.ReadTags(t, bytes.NewReader(body))
-		if way == "recording" { // in which is no sound: what the file has comes before the picture
-			header.Audio = !header.Audio
+	t.Run("in time", func(t *testing.T) {
+		t.Parallel()
+		_, sent := harness.Tags(t, harness.Media(t, "mutants/late_video.flv"))
+		for way, body := range roundTrip(t, s, "case126/in-time", sent) {
+			header, tags := harness.ReadTags(t, bytes.NewReader(body))
+			if way == "recording" { // in which is no sound: what the file has comes before the picture
+				header.Audio = !header.Audio
+			}
+			if !header.Audio || !header.Video || !isKey(frames(tags, false)[0]) {
+				t.Errorf("%s: the header says %+v", way, header)
+			}
 		}
+	})
+	t.Run("too late", func(t *testing.T) {
+		t.Parallel()
+		checkLatePicture(t, s, "case126/too-late")
+	})
+}
+
+// checkLatePicture publishes two seconds of sound before there is a picture. Who watches
+// the stream that it is until then gets a clean end, and a new request both tracks.
+func checkLatePicture(t *testing.T, s *harness.Server, path string) {
+	t.Helper()
+	_, sent := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	const ahead = 2 * time.Second
+	late := append(ofType(cut(sent, ahead), flv.TagAudio), harness.Shift(sent, ahead)...)
+	picture := slices.IndexFunc(late, isKey)
+	p := harness.Connect(t, s.Push(path))
+	p.Send(t, late[:picture]...)
+	viewers := everyWay(t, s, path)
+	for _, v := range viewers {
+		v.Begin(t)
+	}
+	p.Send(t, late[picture:]...)
+	for way, v := range viewers {
+		body, err := v.Rest()
+		if err != nil {
+			t.Fatalf("%s: the body does not end as it should: %v", way, err)
+		}
+		header, tags := harness.ReadTags(t, bytes.NewReader(body))
+		if pictures := ofType(tags, flv.TagVideo); !header.Audio || header.Video || len(pictures) > 0 || len(frames(tags, false)) == 0 {
+			t.Errorf("%s: before the picture the header says %+v, and there are %d tags of it", way, header, len(pictures))
+		}
+	}
+	again := everyWay(t, s, path)
+	for _, v := range again {
+		v.Begin(t)
+	}
+	p.Finish(t)
+	for way, v := range again {
+		body, err := v.Rest()
+		if err != nil {
+			t.Fatalf("%s: the second body does not end as it should: %v", way, err)
+		}
+		header, tags := harness.ReadTags(t, bytes.NewReader(body))
 		if !header.Audio || !header.Video || !isKey(frames(tags, false)[0]) {
-			t.Errorf("%s: the header says %+v", way, header)
+			t.Errorf("%s: with the picture the header says %+v", way, header)
 		}
 	}
 }
