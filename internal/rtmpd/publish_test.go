@@ -74,7 +74,7 @@ func TestCase052NewestMetadataIsKeptAndRelayedOncePerChange(t *testing.T) {
 	})
 }
 
-func TestCase053OddMetadataDoesNoHarm(t *testing.T) {
+func TestOddMetadataIsKeptOrDroppedAndEndsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := open(t, rtmpd.DefaultConfig(), nil)
