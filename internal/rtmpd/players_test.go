@@ -2,13 +2,13 @@ package rtmpd_test
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/flv"
@@ -80,60 +80,111 @@ func listenTCP(t *testing.T) net.Listener {
 	return ln
 }
 
+// gop is a second of pictures, of 50 kB each.
+const gop = 25
+
+func largePicture(key bool) []byte { return append(picture(key, 1), make([]byte, 50_000)...) }
+
+// second publishes a second of large pictures.
+func (s *source) second(t *testing.T) {
+	t.Helper()
+	for i := range gop {
+		s.write(t, largePicture(i == 0))
+	}
+}
+
+// readLarge reads tags up to the n-th large picture from here on.
+func readLarge(c *rtmp.Client, n int) error {
+	for n > 0 {
+		_, _, body, err := c.ReadTag()
+		if err != nil {
+			return err
+		}
+		if len(body) == len(largePicture(false)) {
+			n--
+		}
+	}
+	return nil
+}
+
+// It is not parallel, for it measures.
 func TestCase072PlayerThatNeverReadsIsClosedAndDisturbsNobody(t *testing.T) {
-	t.Parallel()
-	cfg := rtmpd.DefaultConfig()
-	cfg.Play.WriteTimeout = conf.Duration(time.Second)
-	cfg.Play.MaxLag, cfg.Play.StreamMemory = conf.Duration(time.Minute), 512<<20 // a slow machine is no slow player
-	ln := listenTCP(t)
-	h := open(t, cfg, ln)
-	s := newSource(t, h)
-	_, stuck := dialPlayer(t, ln.Addr().String())
-	if err := stuck.(*net.TCPConn).SetReadBuffer(4096); err != nil { //nolint:forcetypeassert // it was dialled as one
+	t.Run("its queue is capped", func(t *testing.T) {
+		const most = 8 << 20
+		cfg := rtmpd.DefaultConfig()
+		cfg.Play.WriteTimeout, cfg.Play.MaxLag, cfg.Play.StreamMemory = conf.Duration(time.Minute), conf.Duration(time.Minute), most
+		ln := listenTCP(t)
+		h := open(t, cfg, ln)
+		s := newSource(t, h)
+		_, stuck := dialPlayer(t, ln.Addr().String())
+		if err := stuck.(*net.TCPConn).SetReadBuffer(4096); err != nil { //nolint:forcetypeassert // it was dialled as one
+			t.Fatal(err)
+		}
+		reader, _ := dialPlayer(t, ln.Addr().String())
+		before, peak := heap(), uint64(0)
+		for sent := 0; sent < 8*most; sent += gop * len(largePicture(false)) {
+			s.second(t)
+			if err := readLarge(reader, gop); err != nil { // all of them, before there are more
+				t.Fatalf("the player that reads: %v", err)
+			}
+			peak = max(peak, heap())
+		}
+		if n := h.deps.Sessions.Count(session.Viewer, "live/cam1"); n != 2 {
+			t.Errorf("%d players are left of 2: it did not take as long as that", n)
+		}
+		// Besides the queue there are the stream's own window and the pieces that buffers are made of.
+		if peak > before+3*most {
+			t.Errorf("%d bytes in use, %d before", peak, before)
+		}
+	})
+	t.Run("it is closed in time", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			cfg := rtmpd.DefaultConfig()
+			cfg.Play.MaxLag, cfg.Play.StreamMemory = conf.Duration(time.Minute), 512<<20
+			h := open(t, cfg, nil)
+			s := newSource(t, h)
+			stuck, reader := playPipe(t, h), playPipe(t, h)
+			go func() { _ = readLarge(stuck, 1) }() // and no more
+			start := time.Now()
+			for h.deps.Sessions.Count(session.Viewer, "live/cam1") == 2 {
+				s.second(t)
+				if err := readLarge(reader, gop); err != nil {
+					t.Fatalf("the player that reads: %v", err)
+				}
+				<-time.After(time.Second)
+			}
+			took, most := time.Since(start), cfg.Play.WriteTimeout.D()
+			if took < most || took > most+2*time.Second { // it is looked at every half second, here every second
+				t.Errorf("it is closed after %v, want %v", took, most)
+			}
+			if reasons := h.log.reasons(t, "session ended"); !slices.Equal(reasons, []string{"stalled"}) {
+				t.Errorf("sessions ended with %q, want stalled", reasons)
+			}
+		})
+	})
+}
+
+// heap returns what is in use of the heap.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// playPipe plays live/cam1 within the process, where nothing is buffered on the way.
+func playPipe(t *testing.T, h *house) *rtmp.Client {
+	t.Helper()
+	conn := h.dial("127.0.0.1:50001")
+	t.Cleanup(func() { conn.Close() })
+	c, err := rtmp.NewClient(t.Context(), conn, rtmp.URL{Host: "h:1935", App: "live", Name: "cam1"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	reader, _ := dialPlayer(t, ln.Addr().String())
-
-	const frame = 50_000
-	got := make(chan int, 1) // frames that the other one read
-	go func() {
-		n := 0
-		for {
-			_, _, body, err := reader.ReadTag()
-			if errors.Is(err, io.EOF) {
-				got <- n
-				return
-			}
-			if err != nil {
-				got <- -1
-				return
-			}
-			if len(body) == frame {
-				n++
-			}
-		}
-	}()
-	sent := 0
-	body := append(picture(false, 1), make([]byte, frame-len(picture(false, 1)))...)
-	start := time.Now()
-	for h.deps.Sessions.Count(session.Viewer, "live/cam1") == 2 {
-		if sent%50 == 0 {
-			s.write(t, picture(true, sent))
-		}
-		s.write(t, body)
-		sent++
-		<-time.After(10 * time.Millisecond)
-		if time.Since(start) > time.Minute {
-			t.Fatal("it is still there after a minute")
-		}
+	if err := c.Play(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	s.End(stream.ErrUnpublished)
-	if n := <-got; n != sent {
-		t.Errorf("the player that reads got %d of %d pictures", n, sent)
-	}
-	if reasons := h.log.reasons(t, "session ended"); !slices.Contains(reasons, "stalled") && !slices.Contains(reasons, "lagged") {
-		t.Errorf("sessions ended with %q", reasons)
-	}
+	return c
 }
 
 // ears read whatever players are sent, and tell when all have read a packet
