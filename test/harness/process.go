@@ -107,12 +107,20 @@ func (p *Process) snapshot() ([]string, <-chan struct{}) {
 func (p *Process) Output() string { return strings.Join(p.Lines(), "\n") }
 
 // WaitLine returns the first line, written or yet to come, that has all those
-// parts.
+// parts. "name=value" is a whole attribute: no other value that only begins so is
+// meant.
 func (p *Process) WaitLine(tb testing.TB, parts ...string) string {
 	tb.Helper()
 	return p.WaitFor(tb, fmt.Sprintf("a line with %q", parts), func(line string) bool {
-		return !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) })
+		return !slices.ContainsFunc(parts, func(part string) bool { return !has(line, part) })
 	})
+}
+
+func has(line, part string) bool {
+	if _, value, _ := strings.Cut(part, "="); value != "" {
+		return strings.Contains(line+" ", part+" ")
+	}
+	return strings.Contains(line, part)
 }
 
 // WaitFor returns the first line, written or yet to come, that is what is
@@ -142,7 +150,6 @@ func (p *Process) WaitFor(tb testing.TB, what string, is func(line string) bool)
 }
 
 // PID returns the number that the system knows the program by.
-// PID returns the program's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
