@@ -53,6 +53,44 @@ func newServer(t *testing.T, change ...func(*httpflv.Config)) *server {
 	return s
 }
 
+// newPiped is a server without a network, for bubbles: connections are pipes.
+func newPiped(t *testing.T) (s *server, dial func() net.Conn) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	mux := httpd.NewMux(log, auth.NewGuard(""))
+	s = newModule(t, mux, log)
+	ln := make(pipes)
+	web := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	s.run(t, s.module.Run, func(ctx context.Context) error {
+		defer context.AfterFunc(ctx, func() { _ = web.Close() })() // of pipes
+		if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	t.Cleanup(s.stop)
+	return s, func() net.Conn {
+		ours, theirs := net.Pipe()
+		t.Cleanup(func() { ours.Close() })
+		ln <- theirs
+		return ours
+	}
+}
+
+// pipes is a listener of connections within the process.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	c, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (p pipes) Close() error { close(p); return nil }
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
 // newModule returns a server that is not served yet.
 func newModule(t *testing.T, mux *httpd.Mux, log *slog.Logger, change ...func(*httpflv.Config)) *server {
 	t.Helper()

@@ -1,11 +1,14 @@
 package httpflv_test
 
 import (
+	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/flv"
@@ -245,23 +248,51 @@ func TestCase118HTTP10GetsPlainBytesAndAClose(t *testing.T) {
 }
 
 func TestCase120AViewerWaitsForItsPublisher(t *testing.T) {
-	s := newServer(t)
 	t.Run("who comes", func(t *testing.T) {
-		answer := make(chan *http.Response, 1)
-		go func() { answer <- get(t, s.URL+"/flv/live/late?wait=20s") }()
-		eventually(t, "the viewer waits", func() bool { return s.module.Waiting() == 1 })
-		s.live(t, "live/late", "h264_aac.flv")
-		if resp := <-answer; resp.StatusCode != http.StatusOK {
-			t.Errorf("got %s", resp.Status)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s, dial := newPiped(t)
+			begin, answer := time.Now(), ask(t, dial(), "/flv/live/late?wait=5s")
+			<-time.After(3 * time.Second)
+			s.live(t, "live/late", "h264_aac.flv")
+			resp := answer()
+			if d := time.Since(begin); resp.StatusCode != http.StatusOK || d < 3*time.Second || d > 4*time.Second {
+				t.Errorf("got %s after %v", resp.Status, d)
+			}
+			r := flv.NewReader(resp.Body)
+			if h, err := r.Header(); err != nil || !h.Audio || !h.Video {
+				t.Errorf("the header says %+v (%v)", h, err)
+			}
+			if _, err := r.Next(); err != nil {
+				t.Errorf("the first tag: %v", err)
+			}
+		})
 	})
 	t.Run("who does not come", func(t *testing.T) {
-		begin := time.Now()
-		problem(t, get(t, s.URL+"/flv/live/never?wait=300ms"), http.StatusNotFound)
-		if d := time.Since(begin); d < 300*time.Millisecond {
-			t.Errorf("404 came after %v, before the 300ms were over", d)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			_, dial := newPiped(t)
+			begin, answer := time.Now(), ask(t, dial(), "/flv/live/never?wait=5s")
+			problem(t, answer(), http.StatusNotFound)
+			if d := time.Since(begin); d != 5*time.Second {
+				t.Errorf("404 came after %v, not after the 5 s that were asked for", d)
+			}
+		})
 	})
+}
+
+// ask sends a request and returns what waits for the answer.
+func ask(t *testing.T, conn net.Conn, uri string) (answer func() *http.Response) {
+	t.Helper()
+	if _, err := io.WriteString(conn, "GET "+uri+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	return func() *http.Response {
+		t.Helper()
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
 }
 
 func TestWaitingViewersAreBoundedAndLeaveAtOnce(t *testing.T) {
