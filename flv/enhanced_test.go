@@ -237,7 +237,7 @@ func TestCase092BrokenTracksAreNothing(t *testing.T) {
 	}
 }
 
-func TestCase093TheDefaultTracksOfAMultitrackFile(t *testing.T) {
+func TestTheTracksOfAMultitrackFileAreToldApart(t *testing.T) {
 	t.Parallel()
 	all := packetsOf(t, "multitrack_2v2a.flv")
 	legacy, other := 0, map[media.Kind]media.Codec{}

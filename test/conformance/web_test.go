@@ -180,51 +180,6 @@ func TestEnhancedFilesComeBackAsPublished(t *testing.T) {
 	}
 }
 
-func TestATrackIsSentAloneAsAnOrdinaryStream(t *testing.T) {
-	t.Parallel()
-	s := harness.Start(t)
-	for _, name := range []string{"multitrack_2v2a", "multitrack_h264_hevc", "mutants/multitrack_manyinone"} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
-			var all []media.Packet
-			for _, tag := range sent {
-				all = flv.AppendPackets(all, tag.Type, tag.Body)
-			}
-			got := watchAll(t, s, "track/"+name, sent, "http?track=0", "http?track=1", "http?profile=web&track=1")
-			for track, way := range []string{"http?track=0", "http?track=1"} {
-				for _, kind := range []media.Kind{media.Audio, media.Video} {
-					want := frameBytes(all, kind, uint8(track)) //nolint:gosec // 0 or 1
-					if len(want) == 0 {
-						want = frameBytes(all, kind, 0)
-					}
-					var ps []media.Packet
-					for _, tag := range got[way].tags {
-						ps = append(ps, flv.ParseBody(tag.Type, tag.Body))
-					}
-					is := frameBytes(ps, kind, 0)
-					// What was sent before the picture's first key frame is nobody's.
-					if len(is) == 0 || len(is) > len(want) || len(want)-len(is) > 8 || !slices.Equal(want[len(want)-len(is):], is) {
-						t.Errorf("%s: %d frames of %v, want the last of %d", way, len(is), kind, len(want))
-					}
-				}
-			}
-			checkWeb(t, got["http?track=1"], got["http?profile=web&track=1"])
-		})
-	}
-}
-
-// frameBytes returns what the frames of a track carry.
-func frameBytes(ps []media.Packet, kind media.Kind, track uint8) []string {
-	var out []string
-	for _, p := range ps {
-		if p.Kind == kind && p.Track == track && p.Type == media.Frame {
-			out = append(out, string(p.Bytes()))
-		}
-	}
-	return out
-}
-
 func TestCase105G711BecomesFLACForBrowsers(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
