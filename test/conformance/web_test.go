@@ -27,16 +27,20 @@ type taken struct {
 }
 
 // watchAll publishes tags and returns what viewers got that asked in those
-// ways, "http?profile=web". All of them begin at the same key frame, since
+// ways, "http?profile=web", or by "rtmp", where there are tags alone. All of them begin at the same key frame, since
 // nothing but the first frames is sent before everybody is there.
 func watchAll(t *testing.T, s *harness.Server, path string, tags []flv.Tag, ways ...string) map[string]taken {
 	t.Helper()
 	p := harness.Connect(t, s.Push(path))
 	opening := harness.Opening(tags)
 	p.Send(t, tags[:opening]...)
-	viewers := map[string]*harness.Viewer{}
+	viewers, players := map[string]*harness.Viewer{}, map[string]*harness.Player{}
 	for _, way := range ways {
 		scheme, query, _ := strings.Cut(way, "?")
+		if scheme == "rtmp" {
+			players[way] = harness.PlayRTMP(t, s.Push(path+"?join=gop&"+query))
+			continue
+		}
 		viewers[way] = harness.Watch(t, s.Play(scheme, path+".flv?wait=30s&join=gop&"+query))
 	}
 	for _, v := range viewers {
@@ -56,6 +60,9 @@ func watchAll(t *testing.T, s *harness.Server, path string, tags []flv.Tag, ways
 		}
 		header, got := harness.ReadTags(t, bytes.NewReader(body))
 		out[way] = taken{header, got, v.Answer.Header.Get("Sluice-Left-Out"), body}
+	}
+	for way, player := range players {
+		out[way] = taken{tags: player.Rest(t)}
 	}
 	return out
 }
@@ -238,18 +245,22 @@ func TestCase112ColoursReachPlayersButNoBrowser(t *testing.T) {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		return p.Kind == media.Video && p.Type == media.Metadata
 	}
-	got := watchAll(t, s, "case112", sent, "http?profile=web", "http?profile=raw")
-	if slices.ContainsFunc(got["http?profile=web"].tags, isColours) {
-		t.Error("browsers are told the colours")
+	got := watchAll(t, s, "case112", sent, "http?profile=web", "ws?profile=web", "http?profile=raw", "rtmp")
+	for _, way := range []string{"http?profile=web", "ws?profile=web"} {
+		if slices.ContainsFunc(got[way].tags, isColours) {
+			t.Errorf("%s: browsers are told the colours", way)
+		}
 	}
 	was := sent[slices.IndexFunc(sent, isColours)]
-	raw := got["http?profile=raw"].tags
-	at := slices.IndexFunc(raw, isColours)
-	if at < 0 || !bytes.Equal(raw[at].Body, was.Body) {
-		t.Fatal("players are not told the colours")
-	}
-	if first := slices.IndexFunc(raw, isKey); at > first {
-		t.Errorf("the colours are tag %d, the first key frame is %d", at, first)
+	for _, way := range []string{"http?profile=raw", "rtmp"} {
+		tags := got[way].tags
+		at := slices.IndexFunc(tags, isColours)
+		if at < 0 || !bytes.Equal(tags[at].Body, was.Body) {
+			t.Fatalf("%s: players are not told the colours", way)
+		}
+		if first := slices.IndexFunc(tags, isKey); at > first {
+			t.Errorf("%s: the colours are tag %d, the first key frame is %d", way, at, first)
+		}
 	}
 }
 
