@@ -27,7 +27,13 @@ type source struct {
 
 func newSource(t *testing.T, h *house) *source {
 	t.Helper()
-	pub, err := h.deps.Streams.Publish("live/cam1")
+	return claimSource(t, h, stream.Claim{})
+}
+
+// claimSource is newSource by somebody who may replace another one.
+func claimSource(t *testing.T, h *house, c stream.Claim) *source {
+	t.Helper()
+	pub, err := h.deps.Streams.Claim("live/cam1", c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,45 +164,6 @@ func TestCase058NamesAreRefusedOrMadeCanonical(t *testing.T) {
 	})
 }
 
-func TestCase060SecondPublisherIsRefusedAndTheFirstUnaffected(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := open(t, rtmpd.DefaultConfig(), nil)
-		first := encoder(t, h, "cam1")
-		s := first.live(t, h, "live/cam1")
-		w := watch(t, s)
-		second := shake(t, h.dial("127.0.0.1:50001"))
-		second.connect(t, "live")
-		code, text := second.publish(t, "cam1?token=other")
-		if code != rtmp.CodePublishBadName || !strings.Contains(text, "published already") {
-			t.Errorf("the second is answered with %q, %q", code, text)
-		}
-		second.send(t, rtmp.TypeAudio, 0, []byte{0x72, 0xbb})
-		if took := second.closed(); took > time.Second {
-			t.Errorf("the second is closed after %v", took)
-		}
-		before := len(w.all())
-		first.send(t, rtmp.TypeAudio, 5000, sound())
-		synctest.Wait()
-		if s.Err() != nil || len(w.all()) != before+1 {
-			t.Errorf("the first: %v, and %d packets", s.Err(), len(w.all())-before)
-		}
-		if got := h.log.reasons(t, "connection ended"); !slices.Equal(got, []string{"bad_name"}) {
-			t.Errorf("reasons %q, want bad_name", got)
-		}
-
-		<-time.After(5 * time.Second) // in which the first one is silent
-		third := encoder(t, h, "cam1")
-		if third.live(t, h, "live/cam1") != s || s.Err() != nil {
-			t.Errorf("viewers do not go on with the third one: %v", s.Err())
-		}
-		first.closed()
-		if got := h.log.reasons(t, "session ended"); !slices.Equal(got, []string{"replaced"}) {
-			t.Errorf("reasons %q, want replaced", got)
-		}
-	})
-}
-
 func TestCase064PublisherEndsItsStreamAndBeginsAnotherOnTheSameConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
