@@ -14,10 +14,26 @@ import (
 
 func TestCase034RandomBytesDoNoHarm(t *testing.T) {
 	t.Parallel()
-	inputs := 1_000_000
+	t.Run("to a reader", func(t *testing.T) {
+		t.Parallel()
+		readRandom(t, 1_000_000)
+	})
+	t.Run("to a server behind the handshake", func(t *testing.T) {
+		t.Parallel()
+		serveRandom(t, 50_000)
+	})
+}
+
+// fewer is how many inputs there are when time is short.
+func fewer(inputs int) int {
 	if testing.Short() {
-		inputs = 20_000
+		return inputs / 50
 	}
+	return inputs
+}
+
+func readRandom(t *testing.T, inputs int) {
+	t.Helper()
 	var (
 		seeds = fuzzSeeds(t)
 		rng   = rand.New(rand.NewPCG(34, 0))
@@ -25,7 +41,7 @@ func TestCase034RandomBytesDoNoHarm(t *testing.T) {
 		in    bytes.Reader
 		buf   = bufio.NewReaderSize(&in, 64)
 	)
-	for range inputs {
+	for range fewer(inputs) {
 		b = randomInput(rng, seeds, b[:0])
 		in.Reset(b)
 		buf.Reset(&in)
@@ -42,6 +58,63 @@ func TestCase034RandomBytesDoNoHarm(t *testing.T) {
 			t.Fatalf("%d bytes of messages and %d received of %x", messages, r.Received(), b)
 		}
 	}
+}
+
+// serveRandom lets clients in and does what they ask, or refuses it.
+func serveRandom(t *testing.T, inputs int) {
+	t.Helper()
+	var (
+		talks [][]byte
+		rng   = rand.New(rand.NewPCG(34, 1))
+		hello = append([]byte{3}, make([]byte, handshakeLen-1)...)
+		asked int
+	)
+	for _, name := range captures(t) {
+		talks = append(talks, capture(t, name)[handshakeLen:][:2048])
+	}
+	for range fewer(inputs) {
+		b := randomTalk(rng, talks)
+		c, err := rtmp.NewServerConn(&talk{Reader: io.MultiReader(bytes.NewReader(hello), bytes.NewReader(b))}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := 0
+		for err == nil {
+			var ev rtmp.Event
+			if ev, err = c.Next(); err != nil {
+				break
+			}
+			events++
+			switch ev.Kind {
+			case rtmp.ConnectRequest, rtmp.PublishRequest, rtmp.PlayRequest:
+				asked++
+				if rng.IntN(8) == 0 {
+					err = c.Refuse(rtmp.CodePublishBadName, "no")
+				} else {
+					err = c.Accept()
+				}
+			default:
+			}
+		}
+		if events > len(b) {
+			t.Fatalf("%d events of %x", events, b)
+		}
+	}
+	if asked < fewer(inputs)/4 {
+		t.Errorf("%d requests in %d talks: most do not get as far as that", asked, fewer(inputs))
+	}
+}
+
+// randomTalk returns noise, or what a client says with a few bytes changed.
+func randomTalk(rng *rand.Rand, talks [][]byte) []byte {
+	if rng.IntN(4) == 0 {
+		return randomInput(rng, talks, nil)
+	}
+	b := bytes.Clone(talks[rng.IntN(len(talks))])
+	for range rng.IntN(6) {
+		b[rng.IntN(len(b))] = byte(rng.Uint32())
+	}
+	return b
 }
 
 // randomInput appends either noise or a real beginning with a few bytes changed.
