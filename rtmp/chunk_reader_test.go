@@ -207,7 +207,7 @@ func TestCase028ControlMessagesMayComeAnywhere(t *testing.T) {
 }
 
 // It is not parallel, for it measures.
-func TestCase029AnnouncedBytesAreNotAllocated(t *testing.T) {
+func TestAnnouncedBytesAreNotAllocated(t *testing.T) {
 	checkChunks(t, "video too long")
 	if _, err := readBytes(wire("06 000000 ffffff 09 01000000")); !errors.Is(err, rtmp.ErrLimit) {
 		t.Errorf("a message of 16 MiB: %v, want ErrLimit", err)

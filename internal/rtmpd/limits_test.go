@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"runtime"
@@ -210,42 +209,6 @@ func TestCase071IdleConnectionsAreClosed(t *testing.T) {
 			})
 		})
 	}
-}
-
-// This is the part of case 34 that takes its time: whatever comes, at whatever stage,
-// the connection ends in that which the stage has.
-func TestRandomBytesEndTheConnectionInTime(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		cfg := rtmpd.DefaultConfig()
-		h := open(t, cfg, nil)
-		rng := rand.New(rand.NewPCG(34, 2))
-		most := max(cfg.HandshakeTimeout.D(), cfg.PublishTimeout.D(), cfg.IdleTimeout.D(), cfg.Play.Wait.D()) + 2*time.Second
-		for i := range 300 {
-			c := shake(t, h.dial("127.0.0.1:50000"))
-			if stage := i % 3; stage > 0 {
-				c.connect(t, "live")
-				if stage > 1 {
-					c.publish(t, fmt.Sprintf("cam%d", i))
-				}
-			}
-			b := make([]byte, rng.IntN(4096))
-			for j := range b {
-				b[j] = byte(rng.Uint32())
-			}
-			if i%2 == 0 && len(b) > 0 {
-				b[0] = 3 // the chunk stream of commands, with a full header
-			}
-			_, _ = c.Write(b) // the server may have enough before it has all
-			if took := c.closed(); took > most {
-				t.Errorf("stage %d: %x… is closed after %v", i%3, b[:min(16, len(b))], took)
-			}
-		}
-		synctest.Wait()
-		if n := len(h.log.lines(t, "recovered from a panic")); n > 0 {
-			t.Errorf("%d panics", n)
-		}
-	})
 }
 
 func TestSilentPublisherFreesItsPathInTime(t *testing.T) {
