@@ -17,12 +17,9 @@ import (
 	"sluice/internal/session"
 )
 
-// ErrTooMany is the reason for which a connection is refused, and ErrNoRequest
-// that of one which ends before it has sent a request.
-var (
-	ErrTooMany   = session.NewReason("too_many_connections", "too many connections")
-	ErrNoRequest = session.NewReason("no_request", "the client sent no whole request, or not in time")
-)
+// ErrNoRequest is the reason of a connection that ends before it has sent a
+// request.
+var ErrNoRequest = session.NewReason("no_request", "the client sent no whole request, or not in time")
 
 // proto is what the connections are called that come to no session.
 const proto = "http"
@@ -101,8 +98,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		if errors.Is(err, doors.ErrPending) {
 			key = "http.max_pending"
 		}
-		l.count.Note(proto, ErrTooMany)
-		l.log.complain("connection refused", "remote", c.RemoteAddr().String(), "reason", ErrTooMany.Reason(), "err", key)
+		l.count.Note(proto, session.ErrTooMany)
+		l.log.complain("connection refused", "remote", c.RemoteAddr().String(), "reason", session.ErrTooMany.Reason(), "err", key)
 		l.work.Go(func() { l.refuse(c, key) })
 	}
 }

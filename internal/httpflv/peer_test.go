@@ -33,20 +33,34 @@ func TestAPeerIsPingedAndGivenUp(t *testing.T) {
 	}
 }
 
+// heldViewer returns the client of a WebSocket viewer of a stream that is held for its
+// publisher, and the reason for which the viewer ends. Stop ends all of it.
+func heldViewer(t *testing.T) (client net.Conn, reason <-chan error, stop func()) {
+	t.Helper()
+	sweeper := fanout.NewSweeper(10 * time.Second)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { sweeper.Run(ctx) })
+	log := fanout.NewLog(fanout.Options{Framing: fanout.WebSocket, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
+	end, client := net.Pipe()
+	v := fanout.NewViewer(end, log)
+	v.Peer, v.Farewell = newPeer(nil), closeFrame
+	ended := make(chan error, 1)
+	running.Go(func() { ended <- sweeper.Serve(v) })
+	return client, ended, func() {
+		log.End(errClosed)
+		cancel()
+		_, _ = io.Copy(io.Discard, client)
+		running.Wait()
+		log.Wait()
+	}
+}
+
 // A stream that is held for its publisher gives its viewers nothing for as long as the
 // reconnect window is: proxies must not take their connections for dead.
 func TestAViewerIsPingedWhileItsStreamIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sweeper := fanout.NewSweeper(10 * time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { sweeper.Run(ctx) })
-		log := fanout.NewLog(fanout.Options{Framing: fanout.WebSocket, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
-		end, client := net.Pipe()
-		v := fanout.NewViewer(end, log)
-		v.Peer = newPeer(nil)
-		running.Go(func() { _ = sweeper.Serve(v) })
-
+		client, _, stop := heldViewer(t)
 		r := bufio.NewReader(client)
 		begin := time.Now()
 		for pings := 0; pings < 2; {
@@ -62,36 +76,20 @@ func TestAViewerIsPingedWhileItsStreamIsHeld(t *testing.T) {
 		if d := time.Since(begin); d < 2*pingEvery || d > 2*pingEvery+3*time.Second {
 			t.Errorf("two pings came within %v", d)
 		}
-		log.End(errClosed)
-		cancel()
-		_, _ = io.Copy(io.Discard, client)
-		running.Wait()
-		log.Wait()
+		stop()
 	})
 }
 
 // This is the part of case 114 that takes its time.
 func TestAHalfOpenViewerIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		sweeper := fanout.NewSweeper(10 * time.Second)
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		running.Go(func() { sweeper.Run(ctx) })
-		log := fanout.NewLog(fanout.Options{Framing: fanout.WebSocket, MaxLag: time.Second, Budget: fanout.NewBudget(1 << 20)})
-		end, client := net.Pipe()
-		v := fanout.NewViewer(end, log)
-		v.Peer, v.Farewell = newPeer(nil), closeFrame
-		begin, reason := time.Now(), make(chan error, 1)
-		go func() { reason <- sweeper.Serve(v) }()
-
+		begin := time.Now()
+		client, reason, stop := heldViewer(t)
 		_, _ = io.Copy(io.Discard, client) // its machine takes everything, and nobody is there
 		if err := <-reason; !errors.Is(err, errSilent) || time.Since(begin) > pongTimeout+3*time.Second {
 			t.Errorf("it ends with %v after %v", err, time.Since(begin))
 		}
-		log.End(errClosed)
-		cancel()
-		running.Wait()
-		log.Wait()
+		stop()
 	})
 }
 

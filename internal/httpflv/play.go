@@ -62,7 +62,7 @@ func (m *Module) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	path, err := stream.ParsePath(strings.TrimPrefix(r.URL.EscapedPath(), prefix))
 	if err != nil {
-		return because(errBadPath, httpd.NewProblem(http.StatusBadRequest, err.Error()))
+		return because(session.ErrBadPath, httpd.NewProblem(http.StatusBadRequest, err.Error()))
 	}
 	a, err := m.cfg.parseAsk(r)
 	if err != nil {
@@ -163,7 +163,7 @@ func (m *Module) wait(ctx context.Context, path string) (*stream.Stream, error) 
 		m.waiting.Add(-1)
 		p := httpd.NewProblem(http.StatusServiceUnavailable, "too many viewers wait for a publisher")
 		p.RetryAfter = retryAfter
-		return nil, because(errTooMany, p)
+		return nil, because(session.ErrTooMany, p)
 	}
 	defer m.waiting.Add(-1)
 	s, err := m.streams.Wait(ctx, path)
@@ -179,11 +179,11 @@ func (m *Module) Waiting() int { return int(m.waiting.Load()) }
 func notLive(path string) error {
 	p := httpd.NewProblem(http.StatusNotFound, fmt.Sprintf("nobody publishes %q", path))
 	p.RetryAfter = retryAfter
-	return because(errNotLive, p)
+	return because(session.ErrNotLive, p)
 }
 
 func noTrack(err error) error {
-	return because(errNoTrack, httpd.NewProblem(http.StatusUnsupportedMediaType, strings.TrimPrefix(err.Error(), "rendition: ")))
+	return because(session.ErrNoTrack, httpd.NewProblem(http.StatusUnsupportedMediaType, strings.TrimPrefix(err.Error(), "rendition: ")))
 }
 
 // hand takes the connection from the HTTP server and gives it to a viewer,

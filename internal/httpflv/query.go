@@ -11,6 +11,7 @@ import (
 
 	"sluice/internal/httpd"
 	"sluice/internal/rendition"
+	"sluice/internal/session"
 )
 
 // maxQuery bounds what is read of a query.
@@ -136,5 +137,5 @@ func defaultProfile(h http.Header) rendition.Profile {
 }
 
 func badQuery(format string, args ...any) error {
-	return because(errBadQuery, httpd.NewProblem(http.StatusBadRequest, fmt.Sprintf(format, args...)))
+	return because(session.ErrBadQuery, httpd.NewProblem(http.StatusBadRequest, fmt.Sprintf(format, args...)))
 }

@@ -30,16 +30,8 @@ func (m *memory) put(key string, content []byte) {
 
 // List implements [record.Bucket].
 func (m *memory) List(ctx context.Context, prefix string, found func(s3.Object) error) error {
-	m.mu.Lock()
-	m.lists++
-	fail, block := m.fail, m.block
-	m.mu.Unlock()
-	if block {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}
-	if fail != nil {
-		return fail
+	if err := m.goes(ctx, &m.lists); err != nil {
+		return err
 	}
 	keys := m.keys()
 	slices.Sort(keys)

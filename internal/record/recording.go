@@ -103,7 +103,7 @@ func newPart(f file, facts *Facts, s *stream.Stream) (part, error) {
 // left of it after an error.
 func (r *recording) next(draft Facts, s *stream.Stream) (part, Facts, error) {
 	var p part
-	_, facts, err := r.store.newFile(r.catalog, draft, r.seq+1, func(f file, facts *Facts) (err error) {
+	facts, err := r.store.newFile(r.catalog, draft, r.seq+1, func(f file, facts *Facts) (err error) {
 		if p, err = newPart(f, facts, s); err == nil {
 			facts.Bytes = p.writer.Info().Size
 		}

@@ -27,14 +27,13 @@ func TestARepairThatIsCutShortIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := append(whole, "partial"...)
-	f, facts, err := s.newFile(c, Facts{StreamPath: "live/test", StartedAt: time.Now()}, 1, func(f file, _ *Facts) error {
-		_, err := f.WriteAt(cut, 0)
-		return err
+	facts, err := s.newFile(c, Facts{StreamPath: "live/test", StartedAt: time.Now()}, 1, func(f file, _ *Facts) error {
+		if _, err := f.WriteAt(cut, 0); err != nil {
+			return err
+		}
+		return f.Close()
 	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s.close()

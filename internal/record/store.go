@@ -142,15 +142,16 @@ func (s *store) root() (*os.Root, error) { return os.OpenRoot(s.dir) }
 const maxNames = 100
 
 // newFile makes the file and the entry of a recording, whose path, start and
-// perhaps id the draft has. seq is its number among the segments. Whoever finds
-// the entry finds what begin has written.
-func (s *store) newFile(c *catalog, draft Facts, seq int, begin func(file, *Facts) error) (file, Facts, error) {
+// perhaps id the draft has. seq is its number among the segments. Begin gets the
+// file, and whoever finds the entry finds what it has written; after an error
+// there is no file any more.
+func (s *store) newFile(c *catalog, draft Facts, seq int, begin func(file, *Facts) error) (Facts, error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return nil, Facts{}, fmt.Errorf("making the folder: %w", err)
+		return Facts{}, fmt.Errorf("making the folder: %w", err)
 	}
 	root, err := s.root()
 	if err != nil {
-		return nil, Facts{}, fmt.Errorf("opening the folder: %w", err)
+		return Facts{}, fmt.Errorf("opening the folder: %w", err)
 	}
 	defer closeRoot(root)
 	facts := draft
@@ -160,32 +161,31 @@ func (s *store) newFile(c *catalog, draft Facts, seq int, begin func(file, *Fact
 			facts.ID = newID(draft.StartedAt)
 		}
 		facts.File = s.name.file(naming{facts.StreamPath, facts.StartedAt, facts.ID, seq}, n)
-		f, err := s.claim(c, root, facts, begin)
+		err := s.claim(c, root, &facts, begin)
 		if errors.Is(err, errTaken) || errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		return f, facts, err
+		return facts, err
 	}
-	return nil, Facts{}, fmt.Errorf("making the file %s: %w", facts.File, errTaken)
+	return Facts{}, fmt.Errorf("making the file %s: %w", facts.File, errTaken)
 }
 
 // claim makes one file and its entry, both or none.
-func (s *store) claim(c *catalog, root *os.Root, facts Facts, begin func(file, *Facts) error) (file, error) {
+func (s *store) claim(c *catalog, root *os.Root, facts *Facts, begin func(file, *Facts) error) error {
 	folder := path.Dir(facts.File)
 	f, err := s.createIn(root, folder, facts.File)
 	if err != nil {
-		return nil, fmt.Errorf("making the file: %w", err)
+		return fmt.Errorf("making the file: %w", err)
 	}
-	if err = begin(f, &facts); err == nil {
+	if err = begin(f, facts); err == nil {
 		syncDir(root, folder)
-		err = c.add(facts)
+		err = c.add(*facts)
 	}
 	if err != nil {
 		_ = f.Close()                 // it is removed
 		_ = discard(root, facts.File) // it stays behind, without media and in no list
-		return nil, err
 	}
-	return f, nil
+	return err
 }
 
 // createIn makes a file and the folders above it, which a removal at the same

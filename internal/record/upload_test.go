@@ -40,16 +40,8 @@ func (m *memory) Put(ctx context.Context, key string, file io.ReaderAt, size int
 	if err != nil {
 		return err
 	}
-	m.mu.Lock()
-	m.puts++
-	fail, block := m.fail, m.block
-	m.mu.Unlock()
-	if block {
-		<-ctx.Done()
-		return context.Cause(ctx)
-	}
-	if fail != nil {
-		return fail
+	if err := m.goes(ctx, &m.puts); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -72,6 +64,19 @@ func (m *memory) Remove(_ context.Context, key string) error {
 
 func (m *memory) Sign(_ context.Context, method, key string) (string, error) {
 	return "https://shelf.example/" + url.PathEscape(key) + "?for=" + method, nil
+}
+
+// goes counts a call and tells how it goes.
+func (m *memory) goes(ctx context.Context, calls *int) error {
+	m.mu.Lock()
+	*calls++
+	fail, block := m.fail, m.block
+	m.mu.Unlock()
+	if block {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return fail
 }
 
 // set tells how everything goes from now on.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/internal/rendition"
+	"sluice/internal/session"
 )
 
 // ask is what a player wants.
@@ -36,7 +37,7 @@ func (c *conn) ask(name string) (ask, error) {
 		{"video", "on or off", func(v string) bool { a.spec.NoVideo = v == "off"; return v == "on" || v == "off" }},
 	} {
 		if v := loc.Query.Get(p.name); loc.Query.Has(p.name) && !p.read(v) {
-			return ask{}, fmt.Errorf("%w: %s=%.40q: expected %s", ErrBadQuery, p.name, v, p.values)
+			return ask{}, fmt.Errorf("%w: %s=%.40q: expected %s", session.ErrBadQuery, p.name, v, p.values)
 		}
 	}
 	return a, nil

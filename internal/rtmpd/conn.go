@@ -189,7 +189,7 @@ func (c *conn) locate(name string) (rtmp.Location, string, error) {
 	}
 	path, err := stream.ParsePath(loc.Path)
 	if err != nil {
-		return loc, "", fmt.Errorf("%w: %w", ErrBadPath, err)
+		return loc, "", fmt.Errorf("%w: %w", session.ErrBadPath, err)
 	}
 	return loc, path, nil
 }

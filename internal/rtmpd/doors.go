@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sluice/internal/doors"
+	"sluice/internal/session"
 )
 
 // enter lets a connection in, or says which limit it would break.
@@ -17,9 +18,9 @@ func (s *Server) enter(remote net.Addr) (*doors.Guest, error) {
 	guest, err := s.doors.Enter(remote)
 	switch {
 	case errors.Is(err, doors.ErrFull):
-		return nil, fmt.Errorf("%w: rtmp.max_connections is %d", ErrTooMany, s.cfg.MaxConnections)
+		return nil, fmt.Errorf("%w: rtmp.max_connections is %d", session.ErrTooMany, s.cfg.MaxConnections)
 	case err != nil:
-		return nil, fmt.Errorf("%w of this address that neither publish nor play: rtmp.max_pending is %d", ErrTooMany, s.cfg.MaxPending)
+		return nil, fmt.Errorf("%w of this address that neither publish nor play: rtmp.max_pending is %d", session.ErrTooMany, s.cfg.MaxPending)
 	}
 	return guest, nil
 }

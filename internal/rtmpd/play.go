@@ -73,7 +73,7 @@ func (c *conn) play(ctx context.Context, name string) error {
 		return p.watch(rend, a)
 	}
 	code := rtmp.CodePlayFailed
-	if errors.Is(err, ErrNotLive) {
+	if errors.Is(err, session.ErrNotLive) {
 		code = rtmp.CodePlayNotFound
 	}
 	if answer, failed := p.said.Refuse(code, plain(err)); failed == nil {
@@ -99,9 +99,9 @@ func (p *player) rendition(ctx context.Context, a ask) (*rendition.Rendition, er
 	place, err := p.players.waiting.Enter(p.RemoteAddr())
 	switch {
 	case errors.Is(err, doors.ErrFull):
-		return nil, fmt.Errorf("%w: rtmp.play.max_waiting is %d", ErrTooMany, p.cfg.Play.MaxWaiting)
+		return nil, fmt.Errorf("%w: rtmp.play.max_waiting is %d", session.ErrTooMany, p.cfg.Play.MaxWaiting)
 	case err != nil:
-		return nil, fmt.Errorf("%w of this address, which may have half of rtmp.play.max_waiting", ErrTooMany)
+		return nil, fmt.Errorf("%w of this address, which may have half of rtmp.play.max_waiting", session.ErrTooMany)
 	}
 	defer place.Leave()
 	p.guest.Settle()
@@ -111,7 +111,7 @@ func (p *player) rendition(ctx context.Context, a ask) (*rendition.Rendition, er
 // await is the wait of a player whose stream is not there, but for one that
 // hangs up meanwhile.
 func (p *player) await(ctx context.Context, a ask) (*rendition.Rendition, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, a.wait, fmt.Errorf("%w %s", ErrNotLive, a.path))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.wait, fmt.Errorf("%w %s", session.ErrNotLive, a.path))
 	defer cancel()
 	ctx, leave := context.WithCancelCause(ctx)
 	defer p.listen(ctx, leave)()
@@ -134,7 +134,7 @@ func noTrack(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrNoTrack, err)
+	return fmt.Errorf("%w: %w", session.ErrNoTrack, err)
 }
 
 // listen reads what the client says while it waits, and calls leave when it

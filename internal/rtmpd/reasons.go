@@ -20,20 +20,10 @@ var (
 	// ErrIdle ends a publish that has fallen silent, and a connection on which
 	// no other follows.
 	ErrIdle = session.NewReason("idle", "no audio or video came for too long")
-	// ErrBadPath refuses a publish whose stream path breaks a rule.
-	ErrBadPath = session.NewReason("bad_path", "the stream path breaks a rule")
-	// ErrNotLive refuses a player that waited in vain.
-	ErrNotLive = session.NewReason("not_live", "nobody publishes")
-	// ErrNoTrack refuses a player that wants no track which the stream has.
-	ErrNoTrack = session.NewReason("no_track", "nothing of the stream is left in what was asked for")
-	// ErrBadQuery refuses a player with a parameter that cannot be understood.
-	ErrBadQuery = session.NewReason("bad_query", "a parameter cannot be understood")
 	// ErrLeft ends a player that said that it has enough.
 	ErrLeft = session.NewReason("peer_closed", "the client ended its play")
 	// ErrTLS ends a connection to the port with TLS that speaks something else.
 	ErrTLS = session.NewReason("bad_tls", "the client does not speak TLS as it should")
-	// ErrTooMany refuses a connection beyond a limit.
-	ErrTooMany = session.NewReason("too_many_connections", "too many connections")
 )
 
 // Reason is the cause for which a connection ends.
@@ -47,7 +37,7 @@ type Reason interface {
 // connection before it can end, each with a label of its own.
 func Reasons() []Reason {
 	all := []Reason{
-		ErrHandshakeTimeout, ErrNoMedia, ErrIdle, ErrBadPath, ErrTLS, ErrTooMany, ErrNotLive, ErrNoTrack, ErrBadQuery, ErrLeft,
+		ErrHandshakeTimeout, ErrNoMedia, ErrIdle, session.ErrBadPath, ErrTLS, session.ErrTooMany, session.ErrNotLive, session.ErrNoTrack, session.ErrBadQuery, ErrLeft,
 		rtmp.ErrNotRTMP, rtmp.ErrProtocol, rtmp.ErrLimit,
 		session.ErrPeerGone, session.ErrKicked, session.ErrShutdown, session.ErrInternal,
 	}

@@ -34,6 +34,16 @@ var (
 	ErrShutdown = NewReason("shutdown", "the server shuts down")
 	ErrPeerGone = NewReason("peer_gone", "the peer closed the connection")
 	ErrInternal = NewReason("internal_error", "an internal error was recovered from")
+	// ErrTooMany refuses a connection or a viewer beyond a limit.
+	ErrTooMany = NewReason("too_many_connections", "too many connections")
+	// ErrBadPath refuses whoever names a stream path that breaks a rule.
+	ErrBadPath = NewReason("bad_path", "the stream path breaks a rule")
+	// ErrBadQuery refuses a viewer with a parameter that cannot be understood.
+	ErrBadQuery = NewReason("bad_query", "a parameter cannot be understood")
+	// ErrNotLive refuses a viewer of a stream that nobody publishes.
+	ErrNotLive = NewReason("not_live", "nobody publishes")
+	// ErrNoTrack refuses a viewer that wants no track which the stream has.
+	ErrNoTrack = NewReason("no_track", "nothing of the stream is left in what was asked for")
 )
 
 // Reason is the cause for which a session ended. It is an error, so that it
