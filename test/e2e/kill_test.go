@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,6 +68,7 @@ func killed(t *testing.T, after time.Duration) {
 		harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), s.Push(path))
 		watching = append(watching, watched(t, s.Play("http", path)+"?wait=30s"))
 		all = append(all, s.Record(t, http.MethodPost, "start/"+path))
+		watching[i].mark()
 	}
 	<-time.After(after)
 	s.Kill(t)
@@ -126,8 +128,17 @@ func left(t *testing.T, name string, seen *audience) {
 // pictures and their times. The publisher sends the same pictures again each 4 s.
 type audience struct {
 	gone chan struct{} // closed when the stream has ended
+	mu   sync.Mutex    // guards all below
 	last time.Duration
+	from time.Duration                       // what had been seen when the recording began
 	at   map[[sha256.Size]byte]time.Duration // when they came last
+}
+
+// mark says that the recording has begun.
+func (a *audience) mark() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.from = a.last
 }
 
 // watched begins to watch.
@@ -143,8 +154,10 @@ func watched(t *testing.T, address string) *audience {
 				return
 			}
 			if isPicture(tag) {
+				a.mu.Lock()
 				a.last = tag.DTS
 				a.at[sha256.Sum256(tag.Body)] = tag.DTS
+				a.mu.Unlock()
 			}
 		}
 	}()
@@ -157,7 +170,7 @@ func isPicture(tag flv.Tag) bool {
 }
 
 // missed returns the time of the last picture in a file, and how much was seen
-// behind it.
+// behind it: of a file without any, since its recording began.
 func (a *audience) missed(t *testing.T, name string) (end, missing time.Duration) {
 	t.Helper()
 	<-a.gone
@@ -172,7 +185,7 @@ func (a *audience) missed(t *testing.T, name string) (end, missing time.Duration
 		}
 		return tag.DTS, a.last - at
 	}
-	return 0, a.last
+	return 0, a.last - a.from
 }
 
 // recovered looks at a file after the next start.
