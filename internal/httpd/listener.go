@@ -17,9 +17,14 @@ import (
 	"sluice/internal/session"
 )
 
-// ErrNoRequest is the reason of a connection that ends before it has sent a
-// request.
-var ErrNoRequest = session.NewReason("no_request", "the client sent no whole request, or not in time")
+// The reasons of connections that end otherwise than behind an answer.
+var (
+	// ErrNoRequest ends one on which no request has come, or half a one behind
+	// others.
+	ErrNoRequest = session.NewReason("no_request", "the client sent no whole request, or not in time")
+	// ErrNotTaken ends one whose client takes no answer.
+	ErrNotTaken = session.NewReason("stalled", "the client did not take its answer in time")
+)
 
 // proto is what the connections are called that come to no session.
 const proto = "http"
@@ -65,9 +70,36 @@ type limits struct {
 
 // visit is an open connection.
 type visit struct {
-	conn   net.Conn // with TLS, where it has that
-	guest  *doors.Guest
-	served atomic.Bool // a request has come
+	conn    net.Conn // with TLS, where it has that
+	guest   *doors.Guest
+	served  atomic.Bool  // a request has come
+	takenBy atomic.Int64 // when its answer has to be taken, Unix nanoseconds; 0 where there is no such time
+}
+
+// AnswerBy says until when the answer has to be taken, by the goroutine that
+// writes it; with the zero time it may take as long as it takes.
+func AnswerBy(w http.ResponseWriter, r *http.Request, t time.Time) {
+	_ = http.NewResponseController(w).SetWriteDeadline(t) // where there are none, there is none
+	v := visitOf(r)
+	switch {
+	case v == nil || r.ProtoMajor != 1: // another answer may share the connection
+	case t.IsZero():
+		v.takenBy.Store(0)
+	default:
+		v.takenBy.Store(t.UnixNano())
+	}
+}
+
+// end returns why the connection ends, nil where that is as it should be.
+func (v *visit) end() error {
+	by := v.takenBy.Load()
+	switch {
+	case !v.served.Load():
+		return ErrNoRequest
+	case by != 0 && time.Now().UnixNano() >= by:
+		return ErrNotTaken
+	}
+	return nil
 }
 
 // listener keeps to the limits. It does not wrap connections: whoever hijacks
@@ -130,19 +162,30 @@ func (l *listener) refuse(c net.Conn, key string) {
 
 // state hears from net/http what becomes of a connection.
 func (l *limits) state(c net.Conn, s http.ConnState) {
-	if s != http.StateClosed && s != http.StateHijacked {
-		return
-	}
-	l.mu.Lock()
 	c = socket(c)
+	l.mu.Lock()
 	v := l.visits[c]
-	delete(l.visits, c)
-	l.mu.Unlock()
-	v.guest.Leave()
-	if !v.served.Load() { // health checks connect and close too
-		l.count.Note(proto, ErrNoRequest)
-		l.log.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "reason", ErrNoRequest.Reason())
+	if s == http.StateClosed || s == http.StateHijacked {
+		delete(l.visits, c)
 	}
+	l.mu.Unlock()
+	switch s {
+	case http.StateActive: // bytes of the next request are there
+		v.served.Store(false)
+		return
+	case http.StateIdle:
+		v.takenBy.Store(0)
+		return
+	case http.StateNew:
+		return
+	case http.StateClosed:
+		if err := v.end(); err != nil { // health checks connect and close too
+			l.count.Note(proto, err)
+			l.log.log.Debug("connection ended", "remote", c.RemoteAddr().String(), "reason", session.Label(err))
+		}
+	case http.StateHijacked: // whoever took it says why it ends
+	}
+	v.guest.Leave()
 	l.work.Done()
 }
 
@@ -228,7 +271,7 @@ func Conn(r *http.Request) net.Conn {
 // Watch says that a viewer stays in its request, until done is called: its
 // connection is not pending meanwhile. Its answer may take as long as it takes.
 func Watch(w http.ResponseWriter, r *http.Request) (done func()) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // where there are none, there is none
+	AnswerBy(w, r, time.Time{})
 	v := visitOf(r)
 	if v == nil {
 		return func() {}

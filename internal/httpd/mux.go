@@ -64,8 +64,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}()
 	// A client that takes nothing would keep its answer for ever.
-	answer := http.NewResponseController(w)
-	_ = answer.SetWriteDeadline(time.Now().Add(answerTimeout)) // where there are none, there is none
+	AnswerBy(w, r, time.Now().Add(answerTimeout))
 	path := r.URL.EscapedPath()
 	for _, rt := range m.routes {
 		if path != rt.path && (!strings.HasSuffix(rt.path, "/") || !strings.HasPrefix(path, rt.path)) {
@@ -76,7 +75,7 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if rt.scope == auth.Control {
-			_ = answer.SetWriteDeadline(time.Time{})
+			AnswerBy(w, r, time.Time{})
 		} else {
 			CORS(w, r)
 		}

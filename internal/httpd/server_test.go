@@ -295,6 +295,50 @@ func TestAClientThatTakesNoAnswerIsClosed(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatEndsBehindAnAnswerAndNotAsItShouldIsCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t, httpd.DefaultConfig(), func(m *httpd.Mux) {
+		m.Handle(auth.Public, "/large", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			httpd.AnswerBy(w, r, time.Now().Add(50*time.Millisecond))
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		}))
+	})
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", s.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		if r, _ := answer(t, c); r.StatusCode != http.StatusOK {
+			t.Fatalf("it is answered %d", r.StatusCode)
+		}
+		return c
+	}
+	ends := func(request string) {
+		c := dial()
+		fmt.Fprint(c, request)
+		if half, ok := c.(*net.TCPConn); ok && half.CloseWrite() != nil {
+			t.Error("it is closed already")
+		}
+		_, _ = io.Copy(io.Discard, c) // until it is closed, in whatever way
+	}
+	ends("") // as it should
+	ends("GET /" + strings.Repeat("h", 8<<10)) // net/http tells of what comes in more than one piece
+	ends("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+	want := map[session.End]int64{{Proto: "http", Reason: "no_request"}: 1, {Proto: "http", Reason: "stalled"}: 1}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, s.ends.Ends()); d != "" {
+		t.Errorf("counted (-want +got):\n%s", d)
+	}
+}
+
 // oneConn is a listener with one connection.
 type oneConn struct {
 	conn   net.Conn

@@ -106,7 +106,7 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 		header.Set("Cache-Control", "private, no-cache")
 		header.Set("Etag", fmt.Sprintf(`"%s-%x-%x"`, f.ID, size, modified.UnixNano()))
 	}
-	out := patient{w, http.NewResponseController(w)}
+	out := patient{w, req}
 	if isMP4 {
 		r.serveMP4(out, req, f, file, size)
 		return

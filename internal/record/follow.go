@@ -36,7 +36,7 @@ func (r *recorder) serveGrowing(w http.ResponseWriter, req *http.Request, f Fact
 	w.Header().Set("Cache-Control", "no-store")
 	fileHeaders(w)
 	w.WriteHeader(http.StatusOK)
-	out := patient{w, http.NewResponseController(w)}
+	out := patient{w, req}
 	if req.Method == http.MethodHead {
 		return
 	}
@@ -119,7 +119,7 @@ func (r *recording) progress(id string) (size int64, more <-chan struct{}, ok bo
 type patient struct {
 	http.ResponseWriter
 
-	ctl *http.ResponseController
+	req *http.Request
 }
 
 // Write implements [io.Writer].
@@ -139,16 +139,16 @@ func (p patient) Write(b []byte) (n int, err error) {
 // for no more until there is something to take again: over HTTP/2 the end of that
 // time would end the answer.
 func (p patient) rest() error {
-	if err := p.ctl.Flush(); err != nil {
+	if err := http.NewResponseController(p.ResponseWriter).Flush(); err != nil {
 		return err
 	}
-	_ = p.ctl.SetWriteDeadline(time.Time{}) // as in bound
+	httpd.AnswerBy(p.ResponseWriter, p.req, time.Time{})
 	return nil
 }
 
 // bound says that what is written has to be taken by then.
 func (p patient) bound() {
-	_ = p.ctl.SetWriteDeadline(time.Now().Add(writeLimit)) // where there are none, there is none
+	httpd.AnswerBy(p.ResponseWriter, p.req, time.Now().Add(writeLimit))
 }
 
 // fileHeaders sets what all answers with a file say.

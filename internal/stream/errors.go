@@ -28,6 +28,9 @@ var (
 	// ErrTimeline ends a stream whose timeline is at its end, after 24 days;
 	// the next one follows under the same path, from 0.
 	ErrTimeline error = &reason{"timeline_full", "the stream's timeline is at its end, a new one begins"}
+	// ErrInternal ends a publisher whose packets met a fault of ours while nobody
+	// wrote any; it is wrapped with what the fault was.
+	ErrInternal error = &reason{"internal_error", "an internal error was recovered from"}
 	// ErrEnded reports that the stream or the publisher is over.
 	ErrEnded error = &reason{"ended", "the stream has ended"}
 )

@@ -2,6 +2,8 @@ package stream
 
 import (
 	"bytes"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -223,8 +225,14 @@ func (p *Publisher) startProbe() {
 	p.probe.timer = timer
 }
 
-// probeTimeout takes the address of its timer, which is set under p.mu.
+// probeTimeout takes the address of its timer, which is set under p.mu. A fault
+// that the packets meet here costs this publisher alone, as one in Write does.
 func (p *Publisher) probeTimeout(timer **time.Timer) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.End(fmt.Errorf("%w: %v\n%s", ErrInternal, v, debug.Stack()))
+		}
+	}()
 	p.mu.Lock()
 	defer p.unlock()
 	if p.err != nil || p.stream != nil || *timer != p.probe.timer {

@@ -287,3 +287,34 @@ func TestPicturesThatLagBehindTheSoundComeBackInStep(t *testing.T) {
 		}
 	})
 }
+
+// faulty is a viewer whose code has a fault.
+type faulty struct{ viewer }
+
+func (*faulty) Packet(*media.Packet) { panic("a fault of ours") }
+
+func TestAFaultWhenTheProbeIsOverCostsItsPublisherAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistry()
+		s, _ := held(t, r)
+		v := &faulty{}
+		if _, _, err := s.Tap(v); err != nil {
+			t.Fatal(err)
+		}
+		p := claim(t, r, stream.Claim{})
+		// The second sound that is announced does not come.
+		write(t, p, onMetaData("1"), avcConfig(1), aacConfig(1), on(1, aacConfig(1)), key(0), aac(0))
+		pass(1500 * time.Millisecond)
+		if err := p.Write(inter(40)); !errors.Is(err, stream.ErrInternal) {
+			t.Errorf("Write() error = %v, want the fault", err)
+		}
+		if len(v.reasons) != 1 || !errors.Is(s.Err(), stream.ErrInternal) {
+			t.Errorf("its viewers were ended with %v, the stream with %v", v.reasons, s.Err())
+		}
+		// The path is free, and nothing of the one before is left.
+		write(t, claim(t, r, stream.Claim{}), onMetaData("1"), avcConfig(1), aacConfig(1), key(0), aac(0))
+		if next := find(t, r); next == s || next.Err() != nil {
+			t.Errorf("the next stream is %p with %v, behind %p", next, next.Err(), s)
+		}
+	})
+}

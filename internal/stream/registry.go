@@ -107,10 +107,7 @@ func (r *Registry) announce(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ready[s.path] = s
-	if h := r.held[s.path]; h != nil && h.stream == s {
-		h.timer.Stop()
-		delete(r.held, s.path)
-	}
+	r.release(s)
 	for ch := range r.waiting[s.path] {
 		ch <- s
 	}
@@ -123,11 +120,21 @@ func (r *Registry) announce(s *Stream) {
 	}
 }
 
-// withdraw takes s out, if it is there.
+// withdraw takes s out, if it is there. Where a fault came between its going on
+// and [Registry.announce] it is among those that are held.
 func (r *Registry) withdraw(s *Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ready[s.path] == s {
 		delete(r.ready, s.path)
+	}
+	r.release(s)
+}
+
+// release ends the hold of s, if there is one. The caller holds r.mu.
+func (r *Registry) release(s *Stream) {
+	if h := r.held[s.path]; h != nil && h.stream == s {
+		h.timer.Stop()
+		delete(r.held, s.path)
 	}
 }
