@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,11 +23,23 @@ import (
 //go:embed all:dist
 var bundle embed.FS
 
-// policy lets the page load nothing but its own assets, and connect to nothing
-// but servers that it names itself: players take streams over WebSockets too,
-// and recordings from the storage that the server names.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
-	"media-src 'self' blob:; connect-src 'self' ws: wss: http: https:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+// policy lets the page load nothing but its own assets, and fetch from nowhere
+// but its own server and where other modules have it fetch from: the facts say
+// that, as late as when it is asked for. WebSockets are not limited: to some
+// browsers those of the own server are not its own, and behind a proxy it does
+// not know its name.
+func policy(f *module.Facts) string {
+	fetch := []string{"'self'"}
+	for name, origins := range f.All() {
+		if strings.HasPrefix(name, module.FactFetch) && !strings.ContainsAny(origins, ";,") { // which end what they are part of
+			fetch = append(fetch, strings.Fields(origins)...)
+		}
+	}
+	slices.Sort(fetch)
+	from := strings.Join(slices.Compact(fetch), " ")
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+		"media-src 'self' blob:; connect-src ws: wss: " + from + "; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+}
 
 // Config is the section "console".
 type Config struct {
@@ -57,7 +70,7 @@ func build(_ context.Context, _ Config, d module.Deps) (module.Module, error) {
 }
 
 func addRoutes(d module.Deps, dist fs.FS) {
-	d.HTTP.Handle(auth.Public, "/", page(dist))
+	d.HTTP.Handle(auth.Public, "/", page(dist, d.Facts))
 	d.HTTP.Handle(auth.Public, "/assets/", httpd.Methods{http.MethodGet: assets(dist)})
 	d.HTTP.Handle(auth.Control, "/console/streams", httpd.Methods{http.MethodGet: streams(d.Streams, d.Sessions)})
 	d.HTTP.Handle(auth.Control, "/console/facts", httpd.Methods{http.MethodGet: facts(d.Facts)})
@@ -79,7 +92,7 @@ Everything else works without it.</p>
 
 // page answers "/" alone: the route is also the prefix of all that nobody
 // else serves.
-func page(dist fs.FS) http.Handler {
+func page(dist fs.FS, f *module.Facts) http.Handler {
 	html, err := fs.ReadFile(dist, "index.html")
 	if err != nil {
 		html = []byte(unbuilt)
@@ -87,7 +100,7 @@ func page(dist fs.FS) http.Handler {
 	get := httpd.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", policy(f))
 		h.Set("Referrer-Policy", "same-origin")
 		serve(w, r, "index.html", html)
 	}}

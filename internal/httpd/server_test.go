@@ -327,7 +327,7 @@ func TestAConnectionThatEndsBehindAnAnswerAndNotAsItShouldIsCounted(t *testing.T
 		}
 		_, _ = io.Copy(io.Discard, c) // until it is closed, in whatever way
 	}
-	ends("") // as it should
+	ends("")                                   // as it should
 	ends("GET /" + strings.Repeat("h", 8<<10)) // net/http tells of what comes in more than one piece
 	ends("GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
 	want := map[session.End]int64{{Proto: "http", Reason: "no_request"}: 1, {Proto: "http", Reason: "stalled"}: 1}

@@ -21,6 +21,7 @@ const (
 	FactHTTPS = "https.addr" // the address that HTTP listens on with TLS, host:port; none without
 	FactPlay  = "flv.play"   // "on" where /flv/ is served
 	FactOpen  = "open."      // prefix: what is open to everybody, one sentence each
+	FactFetch = "fetch."     // prefix: where else than here the page fetches from, origins with spaces between
 )
 
 // Set says one fact.

@@ -28,6 +28,8 @@ import (
 const (
 	name = "record"
 	play = "flv"
+	// factStorage says where the page is redirected to for a recording.
+	factStorage = module.FactFetch + name
 )
 
 // Describe declares the module.
@@ -56,6 +58,8 @@ func build(_ context.Context, cfg Config, d module.Deps) (module.Module, error) 
 	d.Streams.Keep(stream.Keep{Time: cfg.Window.D(), Bytes: int(cfg.WindowMemory), Opening: opening})
 	if away != nil {
 		r.uploads = newUploader(d.Log, r.store, away, cfg.S3)
+		r.uploads.facts = d.Facts
+		d.Facts.Set(factStorage, cfg.S3.origin())
 	}
 	// A folder that cannot be used costs the recordings, not the server. Each
 	// call tries again and tells its caller.

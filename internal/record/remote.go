@@ -95,6 +95,15 @@ func (c S3Config) endpoint() (*url.URL, error) {
 	return u, nil
 }
 
+// origin returns that of the storage, as a browser writes it.
+func (c S3Config) origin() string {
+	u, err := c.endpoint()
+	if err != nil { // it was checked
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 // open returns the bucket, nil where none is configured.
 func (c S3Config) open() (*s3.Bucket, error) {
 	if c.Endpoint == "" {

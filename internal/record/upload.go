@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"sluice/internal/httpd"
+	"sluice/internal/module"
 	"sluice/internal/session"
 )
 
@@ -50,6 +52,7 @@ type uploader struct {
 	store  *store
 	bucket bucket
 	config S3Config
+	facts  *module.Facts // nil, or where the page learns from where files are fetched
 
 	mu    sync.Mutex           // guards all below
 	busy  map[string]*transfer // by id: what is being uploaded, or held
@@ -74,6 +77,7 @@ func (u *uploader) run(ctx context.Context) {
 	defer u.bucket.Close()
 	defer work.Wait()
 	work.Go(func() { u.discover(ctx) })
+	work.Go(func() { u.announce(ctx) })
 	for {
 		timer := time.NewTimer(u.begin(ctx, &work))
 		select {
@@ -84,6 +88,26 @@ func (u *uploader) run(ctx context.Context) {
 		timer.Stop()
 		if ctx.Err() != nil {
 			return
+		}
+	}
+}
+
+// announce says to what host addresses are signed, which need not be that of
+// the endpoint: it can have the bucket's name and the region in it, for which
+// the storage may have to be asked.
+func (u *uploader) announce(ctx context.Context) {
+	for attempts := 1; u.facts != nil; attempts++ {
+		signed, err := u.bucket.Sign(ctx, http.MethodGet, u.config.key("any"+extension))
+		if at, parse := url.Parse(signed); err == nil && parse == nil {
+			u.facts.Set(factStorage, u.config.origin()+" "+at.Scheme+"://"+at.Host)
+			return
+		}
+		timer := time.NewTimer(backoff(attempts))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
 		}
 	}
 }

@@ -74,6 +74,9 @@ func TestAStreamIsRecordedWatchedAndDeletedOnThePage(t *testing.T) {
 		}
 		return files
 	}
+	const everywhere = "[...document.querySelectorAll('#recordings li')]"
+	b.click("#recordings summary")
+	b.until("the list of all streams has it, too", everywhere+".length === 1")
 	b.click(of + " .remove")
 	b.see("dialog.ask", "It cannot be brought back")
 	b.click("dialog.ask button[value=no]")
@@ -83,7 +86,8 @@ func TestAStreamIsRecordedWatchedAndDeletedOnThePage(t *testing.T) {
 	}
 	b.click(of + " .remove")
 	b.click("dialog.ask button[value=yes]")
-	b.until("it is gone", rows+".length === 0")
+	b.until("it is gone from both lists", rows+".length === 0 && "+everywhere+".length === 0")
+	b.see("#recordings .hint", "There are none yet")
 	b.see(of+" .recorder .hint", "There are none yet")
 	if n := len(recorded()); n != 0 {
 		t.Errorf("there are %d files", n)

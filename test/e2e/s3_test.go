@@ -139,6 +139,10 @@ func TestARecordingGoesToTheStorageAndIsFetchedFromThere(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.Records, filepath.FromSlash(r.File))); err == nil {
 		t.Error("the file is on the disk still")
 	}
+	page, _ := s.Request(t, "GET", "/")
+	if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "connect-src ws: wss: 'self' "+storage.Endpoint.String()+";") {
+		t.Errorf("the page's policy is %q, want the storage in it and nothing else", policy)
+	}
 	url := "/flv/record/files/" + strings.ReplaceAll(done.File, "%", "%25")
 	answer, body := s.Request(t, "GET", url)
 	if answer.Request.URL.Host != storage.Endpoint.Host || answer.StatusCode != http.StatusOK || body != string(want) {

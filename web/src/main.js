@@ -99,6 +99,7 @@ function add(path) {
 /** @param {Card} card */
 function drop(card) {
   card.player.stop();
+  card.recordings.list.close();
   card.root.remove();
   cards.delete(card.path);
 }

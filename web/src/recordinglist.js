@@ -12,6 +12,9 @@ import { fileURL } from './urls.js';
 
 const pageSize = 20;
 
+/** All lists on the page, which show the same recordings. @type {Set<RecordingList>} */
+const lists = new Set();
+
 /** The list of recordings, of one stream or of all, newest first. */
 export class RecordingList {
   #next = '';
@@ -31,6 +34,12 @@ export class RecordingList {
     this.more = el('button', { type: 'button', hidden: true, click: () => void this.#load(this.#next) }, 'Show more');
     this.summary = el('summary', {}, path ? 'Recordings' : 'All recordings');
     this.root = el('details', { toggle: () => void this.reload() }, this.summary, this.none, this.items, this.more);
+    lists.add(this);
+  }
+
+  /** Ends what the list shares with others; it is not on the page any more. */
+  close() {
+    lists.delete(this);
   }
 
   /** @param {Running} running */
@@ -77,6 +86,13 @@ export class RecordingList {
     /** @type {HTMLElement} */ (same ?? this.summary).focus();
   }
 
+  /** @param {string} id of a recording that is gone */
+  #drop(id) {
+    this.#said.delete(id);
+    this.items.querySelector(`[data-id="${id}"]`)?.remove();
+    this.#count();
+  }
+
   #count() {
     this.none.hidden = this.items.childElementCount > 0;
   }
@@ -92,7 +108,7 @@ export class RecordingList {
     /** @type {HTMLElement} */
     const row = el(
       'li',
-      { 'data-file': r.file, 'data-state': r.state },
+      { 'data-id': r.id, 'data-file': r.file, 'data-state': r.state },
       el('span', { class: 'when' }, this.path ? when : title),
       said,
       el(
@@ -141,8 +157,7 @@ export class RecordingList {
       await call('DELETE', fileURL(r.file)).catch((err) => {
         if (!(err instanceof Missing)) throw err; // somebody else was faster
       });
-      row.remove();
-      this.#count();
+      for (const list of lists) list.#drop(r.id);
       this.summary.focus();
     });
   }
