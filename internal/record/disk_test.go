@@ -2,8 +2,10 @@ package record_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -11,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sluice/flv"
 	"sluice/internal/record"
 	"sluice/media"
 )
@@ -55,6 +58,47 @@ func (s *server) onto(bad *badFile) {
 		bad.File = f
 		return bad
 	})
+}
+
+// witness looks at a file behind each write.
+type witness struct {
+	record.File
+	look func()
+}
+
+func (w witness) WriteAt(p []byte, off int64) (int, error) {
+	n, err := w.File.WriteAt(p, off)
+	w.look()
+	return n, err
+}
+
+func TestAFileHasItsIndexFromTheFirstByteOfMediaOn(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, t.TempDir())
+	var with, without atomic.Int32
+	record.WrapFiles(s.module, func(f record.File) record.File {
+		return witness{f, func() {
+			all, err := readPackets(io.NewSectionReader(f, 0, 1<<30))
+			if err != nil {
+				t.Errorf("behind a write: %v", err)
+			}
+			if !slices.ContainsFunc(all, func(p media.Packet) bool { return p.Key }) {
+				without.Add(1)
+				return
+			}
+			with.Add(1)
+			if index, err := flv.ReadIndex(f); err != nil || len(index) < 2 {
+				t.Errorf("with %d packets behind a write the index is %v, %v", len(all), index, err)
+			}
+		}}
+	})
+	p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	p.until(4 * time.Second).end()
+	eventually(t, "it is finished", func() bool { return len(s.list(t, "?state=finished").Items) == 1 })
+	if with.Load() < 2 || without.Load() != 1 {
+		t.Errorf("behind %d writes there were key frames, behind %d none", with.Load(), without.Load())
+	}
 }
 
 func TestAFullDiskFailsTheRecordingAndLeavesItPlayable(t *testing.T) {

@@ -272,11 +272,13 @@ func TestAFileIsServedWhileItIsWritten(t *testing.T) {
 // listedFile looks at the list before anything is written to a file.
 type listedFile struct {
 	record.File
-	look func()
+	look  func()
+	begun bool
 }
 
 func (f *listedFile) WriteAt(p []byte, off int64) (int, error) {
-	if off == 0 && p[0] == 'F' {
+	if !f.begun {
+		f.begun = true
 		f.look()
 	}
 	return f.File.WriteAt(p, off)
@@ -288,7 +290,7 @@ func TestAFileIsListedOnlyWhenItHasABeginning(t *testing.T) {
 	s := newServer(t, t.TempDir())
 	looks := 0
 	record.WrapFiles(s.module, func(f record.File) record.File {
-		return &listedFile{f, func() {
+		return &listedFile{File: f, look: func() {
 			looks++
 			if items := s.list(t, "").Items; len(items) != 0 {
 				t.Errorf("the list has %+v", items)

@@ -91,7 +91,7 @@ func newPart(f file, facts *Facts, s *stream.Stream) (part, error) {
 		Tracks: s.Tracks(), Metadata: s.Metadata(), CodecMetadata: s.CodecMetadata(), Properties: facts.properties(),
 	})
 	if err == nil {
-		err = t.flush()
+		err = t.show()
 	}
 	if err != nil {
 		return part{}, fmt.Errorf("writing the beginning: %w", err)
@@ -253,17 +253,32 @@ func (r *recording) writeBatch(batch []*media.Packet) error {
 			break
 		}
 		if err == nil && r.tail.len() >= maxWrite {
-			err = r.tail.flush()
+			err = r.flush()
 		}
 		if err != nil {
 			return fmt.Errorf("writing the file: %w", err)
 		}
 	}
-	if err := r.tail.flush(); err != nil {
+	if err := r.flush(); err != nil {
 		return fmt.Errorf("writing the file: %w", err)
 	}
 	r.count(r.writer.Info())
 	return r.update()
+}
+
+// flush writes the tags that wait. The first of a file are one write with its
+// beginning, which has their duration and index: the file has both from the first
+// byte of media on.
+func (r *recording) flush() error {
+	if r.empty {
+		return nil
+	}
+	if r.tail.shown > 0 {
+		if err := r.writer.Update(); err != nil {
+			return err
+		}
+	}
+	return r.tail.flush()
 }
 
 // update brings what the file says of itself up to what has been written,
@@ -305,6 +320,9 @@ func inOrder(packets []*media.Packet) {
 func (r *recording) finish() error {
 	err := r.writer.Finish()
 	if err == nil {
+		err = r.tail.flush() // of a file without media
+	}
+	if err == nil {
 		err = r.file.Sync()
 	}
 	r.closed = true
@@ -319,7 +337,7 @@ func (r *recording) finish() error {
 
 // salvage makes the best of a file that could not be written to its end.
 func (r *recording) salvage() error {
-	info, err := repair(r.file, r.tail.size)
+	info, err := repair(r.file, r.tail.end())
 	if err == nil {
 		r.count(info)
 	}

@@ -29,7 +29,7 @@ func (r *recording) cut() error {
 	if err != nil {
 		return fmt.Errorf("beginning the next file: %w", err)
 	}
-	err = r.tail.flush()
+	err = r.flush()
 	if err == nil {
 		r.count(r.writer.Info())
 		err = r.finish()
