@@ -79,6 +79,7 @@ type flacEncoder struct {
 
 	held   []byte // fewer samples than a block may have
 	heldAt time.Duration
+	last   time.Duration // when the newest block begins
 }
 
 func newFLACEncoder(s sampler, rate, channels int) (*flacEncoder, error) {
@@ -104,7 +105,8 @@ func (e *flacEncoder) restart() error {
 	return nil
 }
 
-// take encodes a packet.
+// take encodes a packet. No block begins before the one in front of it, though a
+// packet may hold more samples than there is time until the next.
 func (e *flacEncoder) take(p *media.Packet, emit func(*media.Packet)) {
 	if p.Type != media.Frame || p.Kind != media.Audio {
 		return
@@ -122,7 +124,8 @@ func (e *flacEncoder) take(p *media.Packet, emit func(*media.Packet)) {
 		}
 		n = blockSize(n)
 		if q := e.encode(data[:n*size], n); q != nil {
-			q.DTS = at
+			e.last = max(at, e.last)
+			q.DTS = e.last
 			emit(q)
 		}
 		data = data[n*size:]
