@@ -7,6 +7,7 @@ import (
 
 	"sluice/internal/conf"
 	"sluice/internal/fanout"
+	"sluice/internal/rendition"
 )
 
 // Config is the section "flv" of the configuration.
@@ -35,9 +36,6 @@ func DefaultConfig() Config {
 	}
 }
 
-// maxWait bounds how long a viewer may wait for a publisher.
-const maxWait = time.Minute
-
 // minStreamMemory is what a key frame of the largest kind needs, in several
 // forms at a time.
 const minStreamMemory = 1 << 20
@@ -51,8 +49,8 @@ func (c Config) Validate() error {
 	if c.MaxLag <= 0 {
 		errs = append(errs, errors.New("max_lag: must be positive"))
 	}
-	if c.Wait.D() > maxWait {
-		errs = append(errs, fmt.Errorf("wait: at most %v", maxWait))
+	if c.Wait.D() > rendition.MaxWait {
+		errs = append(errs, fmt.Errorf("wait: at most %v", rendition.MaxWait))
 	}
 	if c.WriteTimeout.D() < time.Second {
 		errs = append(errs, errors.New("write_timeout: at least 1s"))

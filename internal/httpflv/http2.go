@@ -19,9 +19,9 @@ import (
 // connection with others and cannot be taken from the server. All of them read
 // the plain log. A viewer whose stream goes on without it, or that was cut off
 // within a frame, sees its response reset.
-func (m *Module) stay(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) {
-	pos, first, joined := rend.Begin(a.join)
-	for _, line := range mediaHeader(a.spec.Profile, joined, rend.LeftOut()) {
+func (m *Module) stay(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a rendition.Request) {
+	pos, first, joined := rend.Begin(a.Join)
+	for _, line := range mediaHeader(a.Spec.Profile, joined, rend.LeftOut()) {
 		w.Header().Set(line[0], line[1])
 	}
 	if c := httpd.Conn(r); c != nil {

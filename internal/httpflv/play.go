@@ -77,9 +77,9 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case upgrade:
-		a.spec.Framing = fanout.WebSocket
+		a.Spec.Framing = fanout.WebSocket
 	case isChunked(r):
-		a.spec.Framing = fanout.Chunked
+		a.Spec.Framing = fanout.Chunked
 	}
 	if r.Method == http.MethodHead {
 		return m.head(w, r, path, a)
@@ -106,12 +106,12 @@ func (m *Module) play(w http.ResponseWriter, r *http.Request) error {
 
 // head answers HEAD, which does not wait and is no viewer. It takes the rendition
 // for a moment, to say what a GET would get now.
-func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask) error {
+func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a rendition.Request) error {
 	s := m.streams.Find(path)
 	if s == nil {
 		return notLive(path)
 	}
-	rend, err := m.hub.Acquire(s, a.spec)
+	rend, err := m.hub.Acquire(s, a.Spec)
 	switch {
 	case errors.Is(err, rendition.ErrNoTrack):
 		return noTrack(err)
@@ -119,9 +119,9 @@ func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask
 		return notLive(path)
 	}
 	defer rend.Release()
-	_, _, joined := rend.Begin(a.join)
+	_, _, joined := rend.Begin(a.Join)
 	h := w.Header()
-	for _, line := range mediaHeader(a.spec.Profile, joined, rend.LeftOut()) {
+	for _, line := range mediaHeader(a.Spec.Profile, joined, rend.LeftOut()) {
 		h.Set(line[0], line[1])
 	}
 	if isChunked(r) {
@@ -132,15 +132,15 @@ func (m *Module) head(w http.ResponseWriter, r *http.Request, path string, a ask
 }
 
 // rendition waits for the stream and takes the rendition that was asked for.
-func (m *Module) rendition(ctx context.Context, path string, a ask) (*rendition.Rendition, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.wait)
+func (m *Module) rendition(ctx context.Context, path string, a rendition.Request) (*rendition.Rendition, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.Wait)
 	defer cancel()
 	for {
 		s, err := m.wait(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		rend, err := m.hub.Acquire(s, a.spec)
+		rend, err := m.hub.Acquire(s, a.Spec)
 		switch {
 		case err == nil:
 			return rend, nil
@@ -189,14 +189,14 @@ func noTrack(err error) error {
 // hand takes the connection from the HTTP server and gives it to a viewer,
 // which lives on in a goroutine of its own: what the server has built around
 // the connection weighs three times as much as the viewer.
-func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a ask) error {
-	pos, first, joined := rend.Begin(a.join)
-	header := mediaHeader(a.spec.Profile, joined, rend.LeftOut())
+func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Rendition, a rendition.Request) error {
+	pos, first, joined := rend.Begin(a.Join)
+	header := mediaHeader(a.Spec.Profile, joined, rend.LeftOut())
 	proto := protoHTTP
 	var conn net.Conn
 	var early []byte
 	var err error
-	if a.spec.Framing == fanout.WebSocket {
+	if a.Spec.Framing == fanout.WebSocket {
 		proto = protoWS
 		conn, early, err = upgrade(w, r, header)
 	} else if conn, early, err = hijack(w); err == nil {
@@ -207,7 +207,7 @@ func (m *Module) hand(w http.ResponseWriter, r *http.Request, rend *rendition.Re
 	}
 	v := fanout.NewViewer(conn, rend.Log())
 	v.First, v.Begin = first, pos
-	switch a.spec.Framing {
+	switch a.Spec.Framing {
 	case fanout.WebSocket:
 		v.Peer, v.Farewell = newPeer(early), closeFrame
 	case fanout.Chunked:

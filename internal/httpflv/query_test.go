@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/internal/memtest"
+	"sluice/internal/rendition"
 )
 
 func FuzzQuery(f *testing.F) {
@@ -20,8 +21,8 @@ func FuzzQuery(f *testing.F) {
 		r := &http.Request{URL: &url.URL{RawQuery: query}, Header: http.Header{}}
 		memtest.Bound(t, len(query), func() { _, _ = cfg.parseAsk(r) })
 		a, err := cfg.parseAsk(r)
-		if err == nil && (a.wait < 0 || a.wait > maxWait) {
-			t.Fatalf("%q waits for %v", query, a.wait)
+		if err == nil && (a.Wait < 0 || a.Wait > rendition.MaxWait) {
+			t.Fatalf("%q waits for %v", query, a.Wait)
 		}
 		if len(query) > maxQuery {
 			return

@@ -244,6 +244,17 @@ func (j Join) String() string {
 	return "auto"
 }
 
+// ParseJoin returns the join of a name in a URL; what is no such name is Auto, and
+// not ok.
+func ParseJoin(name string) (j Join, ok bool) {
+	for _, j := range []Join{GOP, Edge, Next} {
+		if j.String() == name {
+			return j, true
+		}
+	}
+	return Auto, false
+}
+
 // maxBehind is how old the newest key frame may be for a viewer to begin at it
 // with true times, unless it asks for that.
 const maxBehind = 2 * time.Second

@@ -10,6 +10,7 @@ import (
 
 	"sluice/internal/conf"
 	"sluice/internal/module"
+	"sluice/internal/rendition"
 )
 
 // Config is the section "rtmp" of the configuration.
@@ -77,12 +78,8 @@ const (
 // maxReadGap bounds how late what a publisher sends may be read.
 const maxReadGap = 100 * time.Millisecond
 
-// maxWait bounds how long a player may wait for a publisher, and
-// minStreamMemory what a key frame of the largest kind needs.
-const (
-	maxWait         = time.Minute
-	minStreamMemory = 1 << 20
-)
+// minStreamMemory is what a key frame of the largest kind needs.
+const minStreamMemory = 1 << 20
 
 // Validate implements [module.Config].
 func (c Config) Validate() error {
@@ -140,8 +137,8 @@ func (c PlayConfig) validate() (errs []error) {
 	if c.MaxLag <= 0 {
 		errs = append(errs, errors.New("play.max_lag: must be positive"))
 	}
-	if c.Wait.D() > maxWait {
-		errs = append(errs, fmt.Errorf("play.wait: at most %v", conf.Duration(maxWait)))
+	if c.Wait.D() > rendition.MaxWait {
+		errs = append(errs, fmt.Errorf("play.wait: at most %v", conf.Duration(rendition.MaxWait)))
 	}
 	if c.WriteTimeout.D() < time.Second {
 		errs = append(errs, errors.New("play.write_timeout: at least 1s"))

@@ -85,12 +85,12 @@ func (c *conn) play(ctx context.Context, name string) error {
 
 // rendition waits for the stream and takes the rendition that was asked for.
 func (p *player) rendition(ctx context.Context, a ask) (*rendition.Rendition, error) {
-	a.spec.Stream = uint8(p.said.Stream()) //nolint:gosec // at most rtmp.MaxMessageStreams
+	a.Spec.Stream = uint8(p.said.Stream()) //nolint:gosec // at most rtmp.MaxMessageStreams
 	if err := p.hear(nil); err != nil {
 		return nil, err
 	}
 	if s := p.deps.Streams.Find(a.path); s != nil {
-		rend, err := p.players.hub.Acquire(s, a.spec)
+		rend, err := p.players.hub.Acquire(s, a.Spec)
 		if err == nil || errors.Is(err, rendition.ErrNoTrack) {
 			return rend, noTrack(err)
 		}
@@ -111,7 +111,7 @@ func (p *player) rendition(ctx context.Context, a ask) (*rendition.Rendition, er
 // await is the wait of a player whose stream is not there, but for one that
 // hangs up meanwhile.
 func (p *player) await(ctx context.Context, a ask) (*rendition.Rendition, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, a.wait, fmt.Errorf("%w %s", session.ErrNotLive, a.path))
+	ctx, cancel := context.WithTimeoutCause(ctx, a.Wait, fmt.Errorf("%w %s", session.ErrNotLive, a.path))
 	defer cancel()
 	ctx, leave := context.WithCancelCause(ctx)
 	defer p.listen(ctx, leave)()
@@ -120,7 +120,7 @@ func (p *player) await(ctx context.Context, a ask) (*rendition.Rendition, error)
 		if err != nil {
 			return nil, err
 		}
-		rend, err := p.players.hub.Acquire(s, a.spec)
+		rend, err := p.players.hub.Acquire(s, a.Spec)
 		switch {
 		case err == nil, errors.Is(err, rendition.ErrNoTrack):
 			return rend, noTrack(err)
@@ -195,7 +195,7 @@ func (p *player) watch(rend *rendition.Rendition, a ask) (reason error) {
 	if err != nil {
 		return err
 	}
-	pos, first, _ := rend.Begin(a.join)
+	pos, first, _ := rend.Begin(a.Join)
 	v := fanout.NewViewer(p.Conn, rend.Log())
 	v.First, v.Begin = append([][]byte{accepted}, first...), pos
 	v.Peer, v.Farewell, v.Linger = peer{p.said}, p.goodbye, lingerTimeout
