@@ -2,6 +2,8 @@ package rtmpd_test
 
 import (
 	"bytes"
+	"errors"
+	"io"
 	"net"
 	"runtime"
 	"slices"
@@ -167,6 +169,57 @@ func TestCase072PlayerThatNeverReadsIsClosedAndDisturbsNobody(t *testing.T) {
 				t.Errorf("sessions ended with %q, want stalled", reasons)
 			}
 		})
+	})
+}
+
+// A player that was away for longer than max_lag misses pictures, but no part of one.
+func TestPlayerThatLagsGoesOnAtAKeyFrame(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := open(t, rtmpd.DefaultConfig(), nil)
+		s := newSource(t, h)
+		slow, reader := playPipe(t, h), playPipe(t, h)
+		const seconds = 8 // in each of them as many pictures as a second has, and it is away behind the first
+		for i := range seconds {
+			s.second(t)
+			if err := readLarge(reader, gop); err != nil {
+				t.Fatalf("the player that reads: %v", err)
+			}
+			if i > 0 {
+				<-time.After(time.Second)
+			} else if err := readLarge(slow, gop); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.End(stream.ErrUnpublished)
+		end := uint32(s.at.Milliseconds()) - 20 //nolint:gosec // seconds, from the first picture on, which is the second packet
+		last := end - (seconds-1)*gop*10
+		gaps, pictures := 0, 0
+		for {
+			_, at, body, err := slow.ReadTag()
+			if errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("behind %d pictures: %v", pictures, err)
+			}
+			if len(body) != len(largePicture(false)) {
+				continue // of before
+			}
+			if pictures++; at != last+10 {
+				gaps++
+				if !flv.ParseVideo(body).Key {
+					t.Errorf("behind %d ms it goes on at %d ms, which is no key frame", last, at)
+				}
+			}
+			last = at
+		}
+		if gaps != 1 || pictures > 3*gop || last != end {
+			t.Errorf("%d pictures up to %d ms of %d with %d gaps", pictures, last, end, gaps)
+		}
+		if reasons := h.log.reasons(t, "session ended"); slices.Contains(reasons, "lagged") {
+			t.Errorf("sessions ended with %q", reasons)
+		}
 	})
 }
 
