@@ -120,6 +120,7 @@ func TestAPeerEndsOnBadFrames(t *testing.T) {
 		"a huge message":      {[]byte{0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}, errProtocol},
 		"a negative length":   {[]byte{0x82, 0xff, 0xff, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4}, errProtocol},
 		"reserved bits":       {[]byte{0xf2, 0x80, 1, 2, 3, 4}, errProtocol},
+		"an unknown opcode":   {masked(ws.NewFrame(3, true, nil)), errProtocol},
 		"a long ping":         {masked(ws.NewFrame(ws.OpPing, true, make([]byte, 126))), errProtocol},
 		"a ping in fragments": {masked(ws.NewFrame(ws.OpPing, false, nil)), errProtocol},
 	} {

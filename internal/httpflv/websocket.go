@@ -129,7 +129,7 @@ func frame(b []byte, r *bytes.Reader) (n int, reply []byte, err error) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return 0, nil, nil
-	case err != nil || !h.Masked || h.Rsv != 0 || h.Length > maxMessage:
+	case err != nil || !h.Masked || h.Rsv != 0 || h.OpCode.IsReserved() || h.Length > maxMessage:
 		return 0, nil, errProtocol
 	case r.Len() < int(h.Length):
 		return 0, nil, nil
