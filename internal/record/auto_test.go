@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -250,6 +251,28 @@ func TestRecordingsEndAndBeginAgainWithTheRoomOnTheDisk(t *testing.T) {
 	refused(t, s.call(http.MethodPost, "/flv/record/start/live/test"), http.StatusInsufficientStorage, "min_free")
 	free.Store(1 << 30)
 	eventually(t, "it begins again", func() bool { return s.status(t).State == record.Running })
+}
+
+// What writes a file anew puts another one in its place: nobody would find what
+// is recorded from then on.
+func TestAFileThatIsReplacedEndsTheRecording(t *testing.T) {
+	t.Parallel()
+	s, err := build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	record.SetSpace(s.module, func(string) (int64, int64, error) { return 1 << 29, 1 << 32, nil }) // so that it is looked at often
+	s.run(t)
+	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
+	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+	other := filepath.Join(s.dir, "other")
+	if err := errors.Join(os.WriteFile(other, []byte("FLV"), 0o644), os.Rename(other, s.file(f))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it ended", func() bool { return s.status(t).State == "idle" })
+	if got := s.list(t, "").Items[0]; got.State != record.Failed || !strings.Contains(got.Error, "replaced") {
+		t.Errorf("the list has %+v", got)
+	}
 }
 
 func TestAFolderThatIsRemovedEndsTheRecording(t *testing.T) {

@@ -2,12 +2,14 @@ package record_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,20 +97,33 @@ func TestHostileNamesNeverReachTheFileSystem(t *testing.T) {
 	}
 }
 
-func TestALinkInTheFolderLeadsNowhere(t *testing.T) {
+// What has taken the place of a recording is none: neither what it leads to
+// is served, nor is a pipe waited for that nobody writes to.
+func TestOnlyAFileIsServedAsARecording(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	s := newServer(t, dir)
-	f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
-	secret := filepath.Join(dir, "secret.flv")
-	if err := os.Rename(s.file(f), secret); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(secret, s.file(f)); err != nil {
-		t.Fatal(err)
-	}
-	if w := s.call(http.MethodGet, files+f.File); w.Code == http.StatusOK {
-		t.Errorf("GET answered %d and %d bytes", w.Code, w.Body.Len())
+	for name, put := range map[string]func(dir, name string) error{
+		"link to the outside": func(dir, name string) error { return os.Symlink(filepath.Join(dir, "secret.flv"), name) },
+		"link within": func(dir, name string) error {
+			return errors.Join(os.WriteFile(filepath.Join(dir, "rec", "notes.txt"), []byte("secret"), 0o644), os.Symlink("../../notes.txt", name))
+		},
+		"folder": func(_, name string) error { return os.Mkdir(name, 0o755) },
+		"pipe":   func(_, name string) error { return exec.CommandContext(t.Context(), "mkfifo", name).Run() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := newServer(t, dir)
+			f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
+			if err := errors.Join(os.Rename(s.file(f), filepath.Join(dir, "secret.flv")), put(dir, s.file(f))); err != nil {
+				t.Fatal(err)
+			}
+			for _, query := range []string{"", "?start=1", "?follow=true", "?format=mp4"} {
+				refused(t, s.call(http.MethodGet, files+f.File+query), http.StatusNotFound, "gone")
+			}
+			if items := s.list(t, "").Items; len(items) != 0 {
+				t.Errorf("the list has %+v", items)
+			}
+		})
 	}
 }
 

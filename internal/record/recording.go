@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -30,7 +31,7 @@ var (
 	// errElapsed ends a recording that was asked for that long.
 	errElapsed error = session.NewReason("elapsed", "the time is over that the recording was asked for")
 	// errRemoved ends a recording whose file was taken away.
-	errRemoved error = session.NewReason("file_removed", "the file was removed while it was being written")
+	errRemoved error = session.NewReason("file_removed", "the file was removed, or replaced, while it was being written")
 )
 
 // errFull ends a recording at the longest time that a file can express.
@@ -68,14 +69,16 @@ type recording struct {
 	updated time.Time     // when the file was last told its own length
 	reason  error         // why it ended; set by run
 
-	mu    sync.Mutex // guards facts
-	facts Facts
-	grown chan struct{} // closed, and made anew, when facts say more
+	mu      sync.Mutex // guards all below
+	facts   Facts
+	writing fs.FileInfo   // the part's file as it was made
+	grown   chan struct{} // closed, and made anew, when facts say more
 }
 
 // part is one file that is written.
 type part struct {
 	file   file
+	made   fs.FileInfo
 	tail   *tail
 	writer *flv.FileWriter
 }
@@ -93,10 +96,14 @@ func newPart(f file, facts *Facts, s *stream.Stream) (part, error) {
 	if err == nil {
 		err = t.show()
 	}
+	var made fs.FileInfo
+	if err == nil {
+		made, err = f.Stat()
+	}
 	if err != nil {
 		return part{}, fmt.Errorf("writing the beginning: %w", err)
 	}
-	return part{f, t, w}, nil
+	return part{f, made, t, w}, nil
 }
 
 // next makes the file of the next part and writes its beginning. Nothing is
@@ -117,9 +124,16 @@ func (r *recording) use(p part, facts Facts) {
 	r.part, r.empty, r.closed = p, true, false
 	r.seq++
 	r.mu.Lock()
-	r.facts = facts
+	r.facts, r.writing = facts, p.made
 	r.mu.Unlock()
 	r.count(p.writer.Info())
+}
+
+// writes returns the facts, and the file that they speak of as it was made.
+func (r *recording) writes() (Facts, fs.FileInfo) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.facts, r.writing
 }
 
 // snapshot returns the facts as they are now. A recording waits while its

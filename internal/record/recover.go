@@ -101,6 +101,9 @@ func (s *store) repair(name string) (flv.FileInfo, error) {
 		return flv.FileInfo{}, err
 	}
 	defer closeRoot(root)
+	if _, err := regular(root, name); err != nil {
+		return flv.FileInfo{}, err
+	}
 	f, err := root.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return flv.FileInfo{}, err

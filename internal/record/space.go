@@ -137,22 +137,28 @@ func (r *recorder) recordings() (all []*recording) {
 	return all
 }
 
-// lost tells whether the file of a recording was removed under it.
+// lost tells whether the file of a recording was removed, or replaced, under it.
 func (r *recorder) lost(rec *recording) bool {
-	f := rec.snapshot()
-	if !f.State.open() || r.store.has(f.File) {
+	f, made := rec.writes()
+	if !f.State.open() || r.store.has(f, made) {
 		return false
 	}
 	now := rec.snapshot() // a segment may have ended, and been deleted, meanwhile
 	return now.State.open() && now.ID == f.ID
 }
 
-// has tells whether a file is there, as far as can be told.
-func (s *store) has(name string) bool {
+// has tells whether the file that was made for a recording is there, as far as
+// can be told: where a file system gives other numbers each time, another one is
+// known by its size.
+func (s *store) has(f Facts, made fs.FileInfo) bool {
 	root, err := s.root()
+	var info fs.FileInfo
 	if err == nil {
 		defer closeRoot(root)
-		_, err = root.Lstat(name)
+		info, err = regular(root, f.File)
 	}
-	return !errors.Is(err, fs.ErrNotExist)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return os.SameFile(info, made) || info.Size() >= f.Bytes
 }

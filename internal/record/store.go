@@ -36,6 +36,7 @@ type store struct {
 // file is what a recording is written to.
 type file interface {
 	flv.ReadWriterAt
+	Stat() (fs.FileInfo, error)
 	Truncate(size int64) error
 	Sync() error
 	Close() error
@@ -105,7 +106,7 @@ func (s *store) gone() (gone func(*Facts) bool, done func()) {
 		if f.busy() || f.away() || (f.State != Finished && f.State != Recovered) {
 			return false
 		}
-		_, err := root.Lstat(f.File)
+		_, err := regular(root, f.File)
 		return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 	}, func() { closeRoot(root) }
 }
@@ -209,7 +210,20 @@ func (s *store) openFile(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer closeRoot(root)
+	if _, err := regular(root, name); err != nil {
+		return nil, err
+	}
 	return root.Open(name)
+}
+
+// regular looks at the file of a recording. A link, or whatever else stands in
+// its place, counts as none: it leads to what is no recording, or never ends.
+func regular(root *os.Root, name string) (fs.FileInfo, error) {
+	info, err := root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file: %w", name, fs.ErrNotExist)
+	}
+	return info, err
 }
 
 // remove deletes the file of a recording, which may be gone already, with the
