@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/media"
 )
@@ -175,7 +176,7 @@ func TestCase083CompositionTimesHaveASign(t *testing.T) {
 		}
 	}
 	negative := 0
-	_, tags := mustRead(t, fixture(t, "mutants/negative_cts.flv"))
+	tags := flvtest.Tags(t, "mutants/negative_cts.flv")
 	for _, tag := range tags {
 		if p := flv.ParseBody(tag.Type, tag.Body); p.CTS < 0 {
 			negative++
@@ -204,7 +205,7 @@ func TestBodiesOfTheMedia(t *testing.T) {
 		"hevc_aac_enhanced.flv":      {media.H265: {Config: 1, Frame: 100, Key: 4, Metadata: 1}, media.AAC: {Config: 1, Frame: 189}},
 		"av1_opus_enhanced.flv":      {media.AV1: {Config: 1, Frame: 100, Key: 4, Metadata: 1}, media.Opus: {Config: 1, Frame: 201, Metadata: 1}},
 	} {
-		_, tags := mustRead(t, fixture(t, name))
+		tags := flvtest.Tags(t, name)
 		got := map[media.Codec]sum{}
 		for _, tag := range tags {
 			p := flv.ParseBody(tag.Type, tag.Body)
@@ -278,7 +279,7 @@ func FuzzParseBody(f *testing.F) {
 // them, describe whatever a publisher calls one.
 func FuzzConfig(f *testing.F) {
 	for _, name := range []string{"h264_aac.flv", "hevc_aac_enhanced.flv", "hevc_hdr10_colorinfo.flv"} {
-		_, tags := mustRead(f, fixture(f, name))
+		tags := flvtest.Tags(f, name)
 		for _, tag := range tags[:5] {
 			if p := flv.ParseBody(tag.Type, tag.Body); p.Type == media.Config {
 				f.Add(uint8(p.Kind), uint8(p.Codec), p.Bytes())

@@ -3,53 +3,18 @@ package flv_test
 import (
 	"bytes"
 	"encoding/hex"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 )
-
-const mediaDir = "../testdata/media"
-
-// fixture returns a file of the media that all packages share.
-func fixture(tb testing.TB, name string) []byte {
-	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(mediaDir, name))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
-
-// readAll returns the tags of a file and the error that ended it, nil for its end.
-func readAll(r io.Reader) (flv.Header, []flv.Tag, error) {
-	rd := flv.NewReader(r)
-	h, err := rd.Header()
-	if err != nil {
-		return h, nil, err
-	}
-	var tags []flv.Tag
-	for {
-		tag, err := rd.Next()
-		if errors.Is(err, io.EOF) {
-			return h, tags, nil
-		}
-		if err != nil {
-			return h, tags, err
-		}
-		tags = append(tags, tag)
-	}
-}
 
 // mustRead returns the tags of a file that has to be whole.
 func mustRead(tb testing.TB, file []byte) (flv.Header, []flv.Tag) {
 	tb.Helper()
-	h, tags, err := readAll(bytes.NewReader(file))
+	h, tags, err := flvtest.Read(bytes.NewReader(file))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -6,13 +6,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
 // tracksOf returns the tracks of a file and the first frame of each kind.
 func tracksOf(tb testing.TB, name string) ([]media.Track, map[media.Kind]*media.Packet) {
 	tb.Helper()
-	_, tags := mustRead(tb, fixture(tb, name))
+	tags := flvtest.Tags(tb, name)
 	frames := map[media.Kind]*media.Packet{}
 	configs := map[media.Kind]*media.Packet{}
 	for _, tag := range tags {

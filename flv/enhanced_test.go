@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/media"
 )
@@ -17,7 +18,7 @@ import (
 // packetsOf returns what the tags of a file are, with their times.
 func packetsOf(tb testing.TB, name string) []media.Packet {
 	tb.Helper()
-	_, tags := mustRead(tb, fixture(tb, name))
+	tags := flvtest.Tags(tb, name)
 	var all []media.Packet
 	for _, tag := range tags {
 		n := len(all)

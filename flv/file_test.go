@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
@@ -61,7 +62,7 @@ func btoi(b bool) int {
 // checkTags compares a recording with what was recorded.
 func checkTags(t *testing.T, name string, got []flv.Tag) {
 	t.Helper()
-	_, want := mustRead(t, fixture(t, name))
+	want := flvtest.Tags(t, name)
 	bodies := func(tags []flv.Tag, typ uint8) (b [][]byte, dts []time.Duration) {
 		for _, tag := range tags {
 			if tag.Type == typ {
@@ -139,7 +140,7 @@ func TestAFileWhoseWriterWasKilledPlaysUpToItsLastWholeTag(t *testing.T) {
 	}
 	// Killed while it wrote a tag: every whole one before is played.
 	for _, n := range []int{len(file.b) - 5, len(file.b) - 300, len(file.b) - 3000, 100_000} {
-		_, whole, err := readAll(bytes.NewReader(file.b[:n]))
+		_, whole, err := flvtest.Read(bytes.NewReader(file.b[:n]))
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("cut at %d: error = %v", n, err)
 		}
@@ -184,7 +185,7 @@ func TestRecoverOfAnythingElse(t *testing.T) {
 		t.Errorf("of a page: %v, want ErrHeader", err)
 	}
 	// A file that left no room is not touched.
-	foreign := fixture(t, "h264_aac.flv")
+	foreign := flvtest.Bytes(t, "h264_aac.flv")
 	file := memFile{b: bytes.Clone(foreign)}
 	info, err := flv.Recover(&file, int64(len(foreign)))
 	if err != nil || info.Size != int64(len(foreign)) || !bytes.Equal(file.b, foreign) {

@@ -15,6 +15,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
@@ -48,7 +49,7 @@ func (m *memFile) ReadAt(b []byte, at int64) (int, error) { return bytes.NewRead
 func packets(tb testing.TB, name string, start time.Duration) (tracks []media.Track, meta *media.Packet, all []*media.Packet) {
 	tb.Helper()
 	tracks, _ = tracksOf(tb, name)
-	_, tags := mustRead(tb, fixture(tb, name))
+	tags := flvtest.Tags(tb, name)
 	for _, tag := range tags {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		p.DTS = tag.DTS + start

@@ -10,6 +10,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
@@ -179,7 +180,7 @@ func TestAfterAFullDiskTheFileIsWhole(t *testing.T) {
 		err := f.Write(p)
 		if errors.Is(err, errDisk) {
 			failed++
-			if _, _, err := readAll(bytes.NewReader(file.b[:f.Info().Size])); err != nil {
+			if _, _, err := flvtest.Read(bytes.NewReader(file.b[:f.Info().Size])); err != nil {
 				t.Errorf("the file up to Info().Size: %v", err)
 			}
 			err = f.Write(p)

@@ -11,6 +11,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/media"
 )
@@ -221,7 +222,7 @@ func TestMetadataIsBounded(t *testing.T) {
 
 func FuzzMetadata(f *testing.F) {
 	for _, name := range []string{"h264_aac.flv", "h264_aac_kfindex.flv", "hevc_hdr10_colorinfo.flv", "multitrack_2v2a.flv"} {
-		_, tags := mustRead(f, fixture(f, name))
+		tags := flvtest.Tags(f, name)
 		f.Add(tags[0].Body)
 	}
 	f.Add(unhex(f, "02 000a 6f6e4d65746144617461 08 00000001 0005 7769647468 00 7ff8000000000000"))

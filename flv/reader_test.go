@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/media"
 )
 
 func TestCase075ReadsAFileWholeAndWritesItAgain(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_aac.flv")
+	file := flvtest.Bytes(t, "h264_aac.flv")
 	h, tags := mustRead(t, file)
 	if h != (flv.Header{Audio: true, Video: true}) {
 		t.Errorf("Header() = %+v", h)
@@ -54,11 +55,11 @@ func TestCase075ReadsAFileWholeAndWritesItAgain(t *testing.T) {
 
 func TestCase076EveryFileIsTheSameWhenWrittenAgain(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(filepath.Join(mediaDir, "*.flv"))
+	files, err := filepath.Glob(flvtest.Path(t, "*.flv"))
 	if err != nil || len(files) < 10 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	mutants, err := filepath.Glob(filepath.Join(mediaDir, "mutants", "*.flv"))
+	mutants, err := filepath.Glob(flvtest.Path(t, "mutants/*.flv"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestCase079ACutFileGivesAllItsWholeTags(t *testing.T) {
 	// Where the tags' bodies end: from there on they are there.
 	ends := []int{13 + 11 + 6, 13 + 21 + 11 + 3, 13 + 21 + 18 + 11}
 	for n := range whole {
-		_, tags, err := readAll(bytes.NewReader(whole[:n]))
+		_, tags, err := flvtest.Read(bytes.NewReader(whole[:n]))
 		want := 0
 		for _, end := range ends {
 			if n >= end {
@@ -126,7 +127,7 @@ func TestCase080ATagSizeThatIsALieTakesNoMemory(t *testing.T) {
 
 func TestCase081AnyPreviousTagSizeIsReadAndOnlyTheRightOneWritten(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_aac.flv")
+	file := flvtest.Bytes(t, "h264_aac.flv")
 	h, want := mustRead(t, file)
 	total := uint32(0)
 	for name, size := range map[string]func(right uint32) uint32{
@@ -149,7 +150,7 @@ func TestCase081AnyPreviousTagSizeIsReadAndOnlyTheRightOneWritten(t *testing.T) 
 			}
 			binary.BigEndian.PutUint32(b[len(b)-4:], size(right))
 		}
-		if _, got, err := readAll(bytes.NewReader(b)); err != nil || !sameTags(got, want) {
+		if _, got, err := flvtest.Read(bytes.NewReader(b)); err != nil || !sameTags(got, want) {
 			t.Errorf("%s: %d tags, %v; want %d", name, len(got), err, len(want))
 		}
 	}
@@ -157,7 +158,7 @@ func TestCase081AnyPreviousTagSizeIsReadAndOnlyTheRightOneWritten(t *testing.T) 
 
 func TestCase082TagsOfOtherTypesAreSkipped(t *testing.T) {
 	t.Parallel()
-	_, tags := mustRead(t, fixture(t, "mutants/unknown_tag15.flv"))
+	tags := flvtest.Tags(t, "mutants/unknown_tag15.flv")
 	if s, a, v := count(tags); s != 1 || a != 175 || v != 102 {
 		t.Errorf("%d script, %d audio, %d video tags; want 1, 175, 102", s, a, v)
 	}
@@ -172,7 +173,7 @@ func TestCase082TagsOfOtherTypesAreSkipped(t *testing.T) {
 		if _, got := mustRead(t, b); !sameTags(got, want) {
 			t.Errorf("behind type %#x: %+v, want %+v", typ, got, want)
 		}
-		if _, got, err := readAll(bytes.NewReader(b[:20])); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 0 {
+		if _, got, err := flvtest.Read(bytes.NewReader(b[:20])); !errors.Is(err, io.ErrUnexpectedEOF) || len(got) != 0 {
 			t.Errorf("cut in type %#x: %+v, %v; want ErrUnexpectedEOF", typ, got, err)
 		}
 	}
@@ -180,14 +181,14 @@ func TestCase082TagsOfOtherTypesAreSkipped(t *testing.T) {
 
 func TestTheReaderTakesPiecesOfAnySize(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_aac.flv")
+	file := flvtest.Bytes(t, "h264_aac.flv")
 	_, want := mustRead(t, file)
 	for name, r := range map[string]io.Reader{
 		"single bytes":        iotest.OneByteReader(bytes.NewReader(file)),
 		"halves":              iotest.HalfReader(bytes.NewReader(file)),
 		"the end with a byte": iotest.DataErrReader(bytes.NewReader(file)),
 	} {
-		if _, got, err := readAll(r); err != nil || !sameTags(got, want) {
+		if _, got, err := flvtest.Read(r); err != nil || !sameTags(got, want) {
 			t.Errorf("%s: %d tags, %v; want %d", name, len(got), err, len(want))
 		}
 	}
@@ -196,7 +197,7 @@ func TestTheReaderTakesPiecesOfAnySize(t *testing.T) {
 func TestAnErrorOfTheInputIsPassedOnAndStays(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the cable was pulled")
-	r := flv.NewReader(io.MultiReader(bytes.NewReader(fixture(t, "h264_aac.flv")[:5000]), iotest.ErrReader(broken)))
+	r := flv.NewReader(io.MultiReader(bytes.NewReader(flvtest.Bytes(t, "h264_aac.flv")[:5000]), iotest.ErrReader(broken)))
 	n := 0
 	for {
 		_, err := r.Next()
@@ -238,7 +239,7 @@ func TestALiveTagDoesNotWaitForWhatFollows(t *testing.T) {
 
 func TestBodiesOfTagsAreTheirOwn(t *testing.T) {
 	t.Parallel()
-	_, tags := mustRead(t, fixture(t, "h264_aac.flv"))
+	tags := flvtest.Tags(t, "h264_aac.flv")
 	for _, tag := range tags {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		if p.Kind != media.Data && p.Type == media.Other && len(tag.Body) > 0 {
@@ -248,17 +249,17 @@ func TestBodiesOfTagsAreTheirOwn(t *testing.T) {
 			tag.Body[i] = 0xee
 		}
 	}
-	_, again := mustRead(t, fixture(t, "h264_aac.flv"))
+	again := flvtest.Tags(t, "h264_aac.flv")
 	if again[5].Body[0] == 0xee {
 		t.Error("bodies share memory")
 	}
 }
 
 func FuzzReader(f *testing.F) {
-	file := fixture(f, "h264_aac.flv")
+	file := flvtest.Bytes(f, "h264_aac.flv")
 	f.Add(file[:3000])
-	f.Add(fixture(f, "mutants/unknown_tag15.flv")[:2000])
-	f.Add(fixture(f, "hevc_aac_enhanced.flv")[:4000])
+	f.Add(flvtest.Bytes(f, "mutants/unknown_tag15.flv")[:2000])
+	f.Add(flvtest.Bytes(f, "hevc_aac_enhanced.flv")[:4000])
 	f.Add([]byte("FLV\x01\x05\x00\x00\x00\x09\x00\x00\x00\x00\x09\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var (
@@ -287,7 +288,7 @@ func FuzzReader(f *testing.F) {
 		if len(tags) == 0 {
 			return
 		}
-		h2, again, err := readAll(bytes.NewReader(mux(t, h, tags)))
+		h2, again, err := flvtest.Read(bytes.NewReader(mux(t, h, tags)))
 		if err != nil || h2 != h || !sameTags(again, tags) {
 			t.Fatalf("round trip: %+v, %d tags, %v; want %+v, %d tags", h2, len(again), err, h, len(tags))
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/media"
 )
@@ -14,7 +15,7 @@ import (
 // file apart.
 func setsOf(t *testing.T, file string) (config media.Packet, units [][]byte) {
 	t.Helper()
-	_, tags := mustRead(t, fixture(t, file))
+	tags := flvtest.Tags(t, file)
 	for _, tag := range tags {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		if p.Kind != media.Video || p.Type != media.Config {

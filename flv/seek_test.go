@@ -10,6 +10,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
@@ -127,11 +128,11 @@ func TestAnIndexThatIsNotTrueDoesNotLeadAstray(t *testing.T) {
 func TestReadIndexOfWhatHasNone(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"h264_aac.flv", "aac_only.flv"} {
-		if index, err := flv.ReadIndex(bytes.NewReader(fixture(t, name))); err != nil || index != nil {
+		if index, err := flv.ReadIndex(bytes.NewReader(flvtest.Bytes(t, name))); err != nil || index != nil {
 			t.Errorf("%s: %+v, %v", name, index, err)
 		}
 	}
-	if index, err := flv.ReadIndex(bytes.NewReader(fixture(t, "h264_aac_kfindex.flv"))); err != nil || len(index) != 4 {
+	if index, err := flv.ReadIndex(bytes.NewReader(flvtest.Bytes(t, "h264_aac_kfindex.flv"))); err != nil || len(index) != 4 {
 		t.Errorf("h264_aac_kfindex.flv: %+v, %v; want 4 key frames", index, err)
 	}
 	if _, err := flv.ReadIndex(bytes.NewReader([]byte("no such file"))); !errors.Is(err, flv.ErrHeader) {

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 )
 
 // surveyCases are files as crashes, file systems and other writers leave them.
 func surveyCases(tb testing.TB) map[string][]byte {
 	tb.Helper()
-	h, tags := mustRead(tb, fixture(tb, "h264_aac.flv"))
+	h, tags := mustRead(tb, flvtest.Bytes(tb, "h264_aac.flv"))
 	bare := mux(tb, h, slices.DeleteFunc(tags, func(t flv.Tag) bool { return t.Type == flv.TagScript })[:12])
 	wrong := slices.Clone(bare)
 	binary.BigEndian.PutUint32(wrong[len(wrong)-4:], 7)
@@ -126,7 +127,7 @@ func FuzzSurveyFile(f *testing.F) {
 		if int64(len(out.b)) != info.Size {
 			t.Fatalf("%d bytes, it says %d", len(out.b), info.Size)
 		}
-		if _, _, err := readAll(bytes.NewReader(out.b)); err != nil && !errors.Is(err, io.EOF) {
+		if _, _, err := flvtest.Read(bytes.NewReader(out.b)); err != nil && !errors.Is(err, io.EOF) {
 			t.Fatalf("what was rebuilt cannot be read: %v", err)
 		}
 	})

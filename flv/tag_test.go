@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 )
 
 const ms = time.Millisecond
@@ -89,7 +90,7 @@ func TestCase077TimestampBytesAndWraps(t *testing.T) {
 	}
 
 	// The same pictures at times that cross a border of the clock.
-	h, plain := mustRead(t, fixture(t, "h264_aac.flv"))
+	h, plain := mustRead(t, flvtest.Bytes(t, "h264_aac.flv"))
 	crossing := make([]flv.Tag, len(plain))
 	for i, tag := range plain {
 		crossing[i] = tag
@@ -100,8 +101,8 @@ func TestCase077TimestampBytesAndWraps(t *testing.T) {
 		first time.Duration
 		last  time.Duration
 	}{
-		"ts_24bit":     {fixture(t, "mutants/ts_24bit.flv"), 16_775_215 * ms, 16_779_232 * ms},
-		"ts_wrap32":    {fixture(t, "mutants/ts_wrap32.flv"), 4_294_965_295 * ms, (2016 + 1<<32) * ms},
+		"ts_24bit":     {flvtest.Bytes(t, "mutants/ts_24bit.flv"), 16_775_215 * ms, 16_779_232 * ms},
+		"ts_wrap32":    {flvtest.Bytes(t, "mutants/ts_wrap32.flv"), 4_294_965_295 * ms, (2016 + 1<<32) * ms},
 		"ts_2p31cross": {mux(t, h, crossing), (1<<31 - 2000) * ms, (1<<31 + 2017) * ms},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +148,7 @@ func TestCase078DataOffsetIsFollowedAndABadHeaderRefused(t *testing.T) {
 		{"4 bytes more", "464c56 01 04 0000000d deadbeef 00000000"},
 		{"a PreviousTagSize0 that is not 0", "464c56 01 04 00000009 00c0ffee"},
 	} {
-		h, tags, err := readAll(bytes.NewReader(unhex(t, tc.header+tag)))
+		h, tags, err := flvtest.Read(bytes.NewReader(unhex(t, tc.header+tag)))
 		want := []flv.Tag{{Type: 8, Body: []byte{0xaf}}}
 		if err != nil || h != (flv.Header{Audio: true}) || !sameTags(tags, want) {
 			t.Errorf("%s: %+v, %+v, %v", tc.name, h, tags, err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -17,29 +16,9 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/rtmp"
 )
-
-// tags returns the tags of a file in testdata.
-func tags(t *testing.T, name string) []flv.Tag {
-	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := flv.NewReader(bytes.NewReader(b))
-	var out []flv.Tag
-	for {
-		tag, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, tag)
-	}
-}
 
 // playTo serves one player: everything in file at once, in small chunks, each
 // message with all of its header or with what it needs.
@@ -134,7 +113,7 @@ func ffmpegPlays(t *testing.T, full bool) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	file := tags(t, "ts_24bit.flv")
+	file := flvtest.Tags(t, "mutants/ts_24bit.flv")
 	served := make(chan error, 1)
 	go func() {
 		conn, err := ln.Accept()

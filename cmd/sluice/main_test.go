@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -81,7 +82,7 @@ func TestConfigPrintsWhatIsInForceWithoutSecretsAndReadsItAgain(t *testing.T) {
 
 func TestTheConfigurationReferenceIsThatOfTheCode(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile(filepath.Join(harness.Root(t), "docs", "configuration.md"))
+	page, err := os.ReadFile(filepath.Join(flvtest.Root(t), "docs", "configuration.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +185,7 @@ func TestWithoutFlvNothingUnderItsPathExists(t *testing.T) {
 	if status, _ := s.Call(t, http.MethodGet, "/"); status != http.StatusOK {
 		t.Errorf("the page: %d", status)
 	}
-	p := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", harness.Media(t, "h264_aac.flv"), s.Push("live/test"))
+	p := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", flvtest.Path(t, "h264_aac.flv"), s.Push("live/test"))
 	s.WaitLine(t, "session began", "role=publisher", "stream=live/test")
 	p.Stop(t)
 }
@@ -259,7 +260,7 @@ func TestTheDemoPrintsURLsThatWork(t *testing.T) {
 func TestPublishSaysWhatIsWrongBeforeAndAfterItAsksTheServer(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	good := harness.Media(t, "h264_aac.flv")
+	good := flvtest.Path(t, "h264_aac.flv")
 	folder := t.TempDir()
 	gone, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -290,14 +291,14 @@ func TestPublishSaysWhatIsWrongBeforeAndAfterItAsksTheServer(t *testing.T) {
 func TestPublishPlaysAFileToItsEndAndALoopUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	loop := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", "--loop", harness.Media(t, "h264_aac.flv"), s.Push("live/loop"))
+	loop := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", "--loop", flvtest.Path(t, "h264_aac.flv"), s.Push("live/loop"))
 	s.WaitLine(t, "session began", "stream=live/loop")
 
-	code, out := sluice(t, nil, "publish", harness.Media(t, "aac_only.flv"), s.Push("live/loop"))
+	code, out := sluice(t, nil, "publish", flvtest.Path(t, "aac_only.flv"), s.Push("live/loop"))
 	if code != 1 || !strings.Contains(out, "NetStream.Publish.BadName") {
 		t.Errorf("a second publisher: %d\n%s", code, out)
 	}
-	code, out = sluice(t, nil, "publish", harness.Media(t, "aac_only.flv"), s.Push("live/once"))
+	code, out = sluice(t, nil, "publish", flvtest.Path(t, "aac_only.flv"), s.Push("live/once"))
 	if code != 0 || !strings.Contains(out, "publishing ") {
 		t.Errorf("once: %d\n%s", code, out)
 	}
@@ -313,7 +314,7 @@ func TestPublishPlaysAFileToItsEndAndALoopUntilItIsStopped(t *testing.T) {
 func TestPublishEndsWhenTheServerDoes(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	p := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", "--loop", harness.Media(t, "h264_aac.flv"), s.Push("live/test"))
+	p := harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", "--loop", flvtest.Path(t, "h264_aac.flv"), s.Push("live/test"))
 	p.WaitLine(t, "publishing ")
 	s.Kill(t)
 	if code := p.Wait(t); code != 1 || !strings.Contains(p.Output(), "sluice: the server ended it") {
@@ -324,7 +325,7 @@ func TestPublishEndsWhenTheServerDoes(t *testing.T) {
 func TestPublishingACutFileSaysSo(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	whole, err := os.ReadFile(harness.Media(t, "aac_only.flv"))
+	whole, err := os.ReadFile(flvtest.Path(t, "aac_only.flv"))
 	if err != nil {
 		t.Fatal(err)
 	}

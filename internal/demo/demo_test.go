@@ -17,6 +17,7 @@ import (
 
 	"sluice/flv"
 	"sluice/internal/demo"
+	"sluice/internal/flvtest"
 	"sluice/media"
 )
 
@@ -68,15 +69,6 @@ func play(t *testing.T, file io.ReadSeeker, s *sink, o demo.Options) error {
 	return demo.Play(ctx, file, s, o)
 }
 
-func fixture(t *testing.T, name string) *bytes.Reader {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("../../testdata/media", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.NewReader(b)
-}
-
 // mux makes a file of sound frames, each with a byte of its own, at the given
 // times, with a configuration before them.
 func mux(t *testing.T, times ...time.Duration) *bytes.Reader {
@@ -99,10 +91,10 @@ func TestAFileIsPlayedAsItIsAndInRealTime(t *testing.T) {
 	for _, name := range []string{"h264_aac.flv", "mutants/ts_wrap32.flv", "mutants/ts_24bit.flv"} {
 		synctest.Test(t, func(t *testing.T) {
 			var s sink
-			if err := play(t, fixture(t, name), &s, demo.Options{}); err != nil {
+			if err := play(t, bytes.NewReader(flvtest.Bytes(t, name)), &s, demo.Options{}); err != nil {
 				t.Fatal(err)
 			}
-			r := flv.NewReader(fixture(t, name))
+			r := flv.NewReader(bytes.NewReader(flvtest.Bytes(t, name)))
 			var first time.Duration
 			begun := false
 			for i := 0; ; i++ {
@@ -176,7 +168,7 @@ func TestAStallIsMadeUpForAndNothingComesEarly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := sink{stall: map[int]time.Duration{60: 1500 * ms}}
-		if err := play(t, fixture(t, "h264_only.flv"), &s, demo.Options{}); err != nil {
+		if err := play(t, bytes.NewReader(flvtest.Bytes(t, "h264_only.flv")), &s, demo.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		first := time.Duration(-1)
@@ -235,7 +227,7 @@ func TestAJumpOfTheClockIsSentAndNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var s sink
-		if err := play(t, fixture(t, "mutants/jump_fwd60.flv"), &s, demo.Options{}); err != nil {
+		if err := play(t, bytes.NewReader(flvtest.Bytes(t, "mutants/jump_fwd60.flv")), &s, demo.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		last := s.tags[len(s.tags)-1]
@@ -272,11 +264,7 @@ func TestHowPlayingEnds(t *testing.T) {
 	broken := errors.New("broken pipe")
 	cut := func(t *testing.T) io.ReadSeeker {
 		t.Helper()
-		b, err := io.ReadAll(fixture(t, "h264_aac.flv"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return bytes.NewReader(b[:40_000])
+		return bytes.NewReader(flvtest.Bytes(t, "h264_aac.flv")[:40_000])
 	}
 	for name, tc := range map[string]struct {
 		file func(*testing.T) io.ReadSeeker

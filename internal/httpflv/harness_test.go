@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +19,7 @@ import (
 
 	"sluice/flv"
 	"sluice/internal/auth"
+	"sluice/internal/flvtest"
 	"sluice/internal/httpd"
 	"sluice/internal/httpflv"
 	"sluice/internal/module"
@@ -129,28 +129,6 @@ func (s *server) run(t *testing.T, parts ...func(context.Context) error) {
 	}
 }
 
-// fixture reads all tags of a media file.
-func fixture(t *testing.T, name string) []flv.Tag {
-	t.Helper()
-	f, err := os.Open("../../testdata/media/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r := flv.NewReader(bufio.NewReader(f))
-	var tags []flv.Tag
-	for {
-		tag, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return tags
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		tags = append(tags, tag)
-	}
-}
-
 // publisher writes the tags of a fixture under a path.
 type publisher struct {
 	t    *testing.T
@@ -165,7 +143,7 @@ func (s *server) publish(t *testing.T, path, name string) *publisher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pub.End(stream.ErrUnpublished) })
-	return &publisher{t: t, pub: pub, tags: fixture(t, name)}
+	return &publisher{t: t, pub: pub, tags: flvtest.Tags(t, name)}
 }
 
 // send writes the next n tags, all for a negative n.
@@ -244,22 +222,11 @@ func (s *server) raw(t *testing.T, lines ...string) (net.Conn, *bufio.Reader) {
 // media reads tags from a body until it ends.
 func readTags(t *testing.T, r io.Reader) (flv.Header, []flv.Tag) {
 	t.Helper()
-	fr := flv.NewReader(r)
-	h, err := fr.Header()
+	h, tags, err := flvtest.Read(r)
 	if err != nil {
-		t.Fatalf("no FLV header: %v", err)
+		t.Fatalf("after %d tags: %v", len(tags), err)
 	}
-	var tags []flv.Tag
-	for {
-		tag, err := fr.Next()
-		if errors.Is(err, io.EOF) {
-			return h, tags
-		}
-		if err != nil {
-			t.Fatalf("after %d tags: %v", len(tags), err)
-		}
-		tags = append(tags, tag)
-	}
+	return h, tags
 }
 
 // problem reads a problem document and checks its status.

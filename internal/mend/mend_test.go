@@ -2,16 +2,13 @@ package mend_test
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/internal/mend"
 	"sluice/media"
@@ -20,26 +17,7 @@ import (
 // tags reads the video of a file.
 func tags(t *testing.T, file string) []media.Packet {
 	t.Helper()
-	f, err := os.Open(filepath.Join("../../testdata/media", file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r := flv.NewReader(f)
-	var out []media.Packet
-	for {
-		tag, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p := flv.ParseBody(tag.Type, tag.Body); p.Kind == media.Video {
-			p.DTS = tag.DTS
-			out = append(out, p)
-		}
-	}
+	return slices.DeleteFunc(flvtest.Packets(t, file), func(p media.Packet) bool { return p.Kind != media.Video })
 }
 
 // run mends packets, and returns what is told meanwhile.

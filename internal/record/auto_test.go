@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/internal/conf"
+	"sluice/internal/flvtest"
 	"sluice/internal/glob"
 	"sluice/internal/record"
 	"sluice/media"
@@ -160,7 +161,7 @@ func TestARecordingGoesOnInANewFileWhenTheTracksChange(t *testing.T) {
 	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	other := s.publish(t, "live/other", "h264_bframes_aac.flv") // for its packets
 	other.pub = p.pub
-	for _, pkt := range fixture(t, "h264_bframes_aac.flv") {
+	for _, pkt := range flvtest.Packets(t, "h264_bframes_aac.flv") {
 		if err := p.pub.Write(pkt); err != nil {
 			t.Fatal(err)
 		}

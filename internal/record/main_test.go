@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -19,8 +18,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sluice/flv"
 	"sluice/internal/auth"
+	"sluice/internal/flvtest"
 	"sluice/internal/httpd"
 	"sluice/internal/module"
 	"sluice/internal/record"
@@ -200,12 +199,6 @@ func (s *server) catalog(t *testing.T) (restore func()) {
 	}
 }
 
-// fixture reads the packets of a media file.
-func fixture(tb testing.TB, name string) []media.Packet {
-	tb.Helper()
-	return packets(tb, filepath.Join("..", "..", "testdata", "media", name))
-}
-
 // packets reads the packets of any file.
 func packets(tb testing.TB, name string) []media.Packet {
 	tb.Helper()
@@ -221,20 +214,9 @@ func packets(tb testing.TB, name string) []media.Packet {
 	return all
 }
 
-func readPackets(r io.Reader) (all []media.Packet, err error) {
-	tags := flv.NewReader(r)
-	for {
-		tag, err := tags.Next()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return all, err
-		}
-		p := flv.ParseBody(tag.Type, tag.Body)
-		p.DTS = tag.DTS
-		all = append(all, p)
-	}
+func readPackets(r io.Reader) ([]media.Packet, error) {
+	_, tags, err := flvtest.Read(r)
+	return flvtest.Parse(tags), err
 }
 
 // publisher publishes the packets of a fixture, over and over.
@@ -253,7 +235,7 @@ func (s *server) publish(t *testing.T, path, name string) *publisher {
 		t.Fatal(err)
 	}
 	p := &publisher{t: t, pub: pub}
-	for _, pkt := range fixture(t, name) {
+	for _, pkt := range flvtest.Packets(t, name) {
 		if pkt.Type != media.Sequence { // it would stand in the midst of the stream
 			p.packets = append(p.packets, pkt)
 			p.period = max(p.period, pkt.DTS+40*time.Millisecond)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/flvtest"
 	"sluice/internal/record"
 	"sluice/internal/session"
 	"sluice/internal/stream"
@@ -47,7 +48,7 @@ func frames(t *testing.T, name string, from time.Duration) []media.Packet {
 	t.Helper()
 	var out []media.Packet
 	begun := false
-	for _, p := range fixture(t, name) {
+	for _, p := range flvtest.Packets(t, name) {
 		if p.Type != media.Frame || p.Kind == media.Data {
 			continue
 		}
@@ -341,7 +342,7 @@ func TestSoundThatLiesBeforeThePictureKeepsItsTime(t *testing.T) {
 		}
 	}
 	var sound, picture []media.Packet
-	for _, p := range fixture(t, "h264_aac.flv") {
+	for _, p := range flvtest.Packets(t, "h264_aac.flv") {
 		switch {
 		case p.Type == media.Config:
 			write(p, 0)

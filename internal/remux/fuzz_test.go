@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/memtest"
 	"sluice/internal/remux"
 )
 
 func TestATruncatedFileGivesWhatThereIs(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_bframes_aac.flv")
+	file := flvtest.Bytes(t, "h264_bframes_aac.flv")
 	last := 0
 	for n := 0; n < len(file); n += 997 {
 		s, err := remux.Open(bytes.NewReader(file[:n]), int64(n), remux.Options{})
@@ -56,7 +57,7 @@ func FuzzRemux(f *testing.F) {
 	for _, name := range []string{
 		"h264_bframes_aac.flv", "hevc_aac_enhanced.flv", "h264_alaw8k.flv", "h264_flac_enhanced.flv", "multitrack_2v2a.flv", "vp9_opus_enhanced.flv",
 	} {
-		f.Add(fixture(f, name)[:5000], int64(0))
+		f.Add(flvtest.Bytes(f, name)[:5000], int64(0))
 	}
 	f.Fuzz(func(t *testing.T, file []byte, start int64) {
 		o := remux.Options{Start: time.Duration(start % 1e12)}

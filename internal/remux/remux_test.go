@@ -18,20 +18,10 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/remux"
 	"sluice/media"
 )
-
-const mediaDir = "../../testdata/media"
-
-func fixture(tb testing.TB, name string) []byte {
-	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(mediaDir, name))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
 
 // remuxed returns the MP4 file of an FLV file, and what was left out of it.
 func remuxed(tb testing.TB, file []byte, o remux.Options) ([]byte, []string) {
@@ -186,7 +176,7 @@ func TestEveryFrameIsInTheMP4WithItsTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := fixture(t, name+".flv")
+			file := flvtest.Bytes(t, name+".flv")
 			out, left := remuxed(t, file, remux.Options{})
 			if len(left) > 0 {
 				t.Errorf("left out: %q", left)
@@ -206,14 +196,14 @@ func TestEveryFrameIsInTheMP4WithItsTime(t *testing.T) {
 func TestG711BecomesFLACWithoutLoss(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"h264_alaw8k.flv", "h264_mulaw8k.flv"} {
-		mp4 := saved(t, first(remuxed(t, fixture(t, name), remux.Options{})))
+		mp4 := saved(t, first(remuxed(t, flvtest.Bytes(t, name), remux.Options{})))
 		decoded := func(file string) string {
 			return run(t, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-map", "0:a", "-c:a", "pcm_s16le", "-f", "md5", "-")
 		}
-		if got, want := decoded(mp4), decoded(filepath.Join(mediaDir, name)); got != want {
+		if got, want := decoded(mp4), decoded(flvtest.Path(t, name)); got != want {
 			t.Errorf("%s: the samples are %s, want %s", name, got, want)
 		}
-		got, want := probed(t, mp4), expected(t, fixture(t, name))
+		got, want := probed(t, mp4), expected(t, flvtest.Bytes(t, name))
 		same(t, "video", want["video"], got["video"], 0.00002)
 		if g, w := got["audio"][0].pts, want["audio"][0].pts; math.Abs(g-w) > rounding {
 			t.Errorf("%s: sound begins at %v, want %v", name, g, w)
@@ -235,7 +225,7 @@ func TestPlayersAreToldTheDurationAndTheShapeOfThePicture(t *testing.T) {
 		"av1_opus_enhanced.flv":    "av1,av01,320,180,N/A",
 		"vp9_opus_enhanced.flv":    "vp9,vp09,320,180,N/A",
 	} {
-		mp4 := saved(t, first(remuxed(t, fixture(t, name), remux.Options{})))
+		mp4 := saved(t, first(remuxed(t, flvtest.Bytes(t, name), remux.Options{})))
 		if got := run(t, "ffprobe", "-v", "error", "-select_streams", "v", "-show_entries",
 			"stream=codec_name,codec_tag_string,width,height,sample_aspect_ratio", "-of", "csv=p=0", mp4); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
@@ -249,7 +239,7 @@ func TestPlayersAreToldTheDurationAndTheShapeOfThePicture(t *testing.T) {
 
 func TestTheHeadSaysTheDurationOfAFinishedFile(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_aac.flv")
+	file := flvtest.Bytes(t, "h264_aac.flv")
 	for _, tc := range []struct {
 		o    remux.Options
 		want uint32 // milliseconds, 0 for none
@@ -274,7 +264,7 @@ func TestTheHeadSaysTheDurationOfAFinishedFile(t *testing.T) {
 
 func TestAPartBeginsAtAKeyFrameAndAtZero(t *testing.T) {
 	t.Parallel()
-	file := fixture(t, "h264_bframes_aac.flv")
+	file := flvtest.Bytes(t, "h264_bframes_aac.flv")
 	all := expected(t, file)
 	for _, tc := range []struct {
 		start, end time.Duration
@@ -323,7 +313,7 @@ func TestAPartBeginsAtAKeyFrameAndAtZero(t *testing.T) {
 func TestWhatCannotBeCarriedIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"h264_ac3_enhanced.flv", "h264_eac3_enhanced.flv"} {
-		out, left := remuxed(t, fixture(t, name), remux.Options{})
+		out, left := remuxed(t, flvtest.Bytes(t, name), remux.Options{})
 		if len(left) != 1 || !strings.HasPrefix(left[0], "audio:") {
 			t.Errorf("%s: left out: %q", name, left)
 		}
@@ -346,7 +336,7 @@ func TestWhatCannotBeCarriedIsLeftOut(t *testing.T) {
 func TestAFileEndsWhereItsConfigurationChanges(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"mutants/asc_change.flv", "mutants/avc_to_hevc.flv", "mutants/sps_change_nogap.flv"} {
-		file := fixture(t, name)
+		file := flvtest.Bytes(t, name)
 		s, err := remux.Open(bytes.NewReader(file), int64(len(file)), remux.Options{})
 		if err != nil {
 			t.Fatal(err)

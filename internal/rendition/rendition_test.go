@@ -14,6 +14,7 @@ import (
 
 	"sluice/flv"
 	"sluice/internal/fanout"
+	"sluice/internal/flvtest"
 	"sluice/internal/rendition"
 	"sluice/internal/stream"
 )
@@ -102,22 +103,11 @@ func watch(t *testing.T, r *rendition.Rendition, j rendition.Join) func() (flv.H
 	}()
 	return func() (flv.Header, []flv.Tag) {
 		t.Helper()
-		fr := flv.NewReader(bytes.NewReader(<-done))
-		h, err := fr.Header()
+		h, tags, err := flvtest.Read(bytes.NewReader(<-done))
 		if err != nil {
 			t.Fatal(err)
 		}
-		var tags []flv.Tag
-		for {
-			tag, err := fr.Next()
-			if errors.Is(err, io.EOF) {
-				return h, tags
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			tags = append(tags, tag)
-		}
+		return h, tags
 	}
 }
 

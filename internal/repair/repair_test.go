@@ -17,6 +17,7 @@ import (
 
 	"sluice/flv"
 	"sluice/internal/filelock"
+	"sluice/internal/flvtest"
 	"sluice/internal/repair"
 	"sluice/media"
 )
@@ -38,11 +39,6 @@ func read(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func fixture(t *testing.T, name string) []byte {
-	t.Helper()
-	return read(t, filepath.Join("..", "..", "testdata", "media", name))
 }
 
 // frames are the bodies of all tags of audio and video.
@@ -104,7 +100,7 @@ func recording(t *testing.T, name string) []byte {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tags := flv.NewReader(bytes.NewReader(fixture(t, name)))
+	tags := flv.NewReader(bytes.NewReader(flvtest.Bytes(t, name)))
 	var tracks []media.Track
 	var w *flv.FileWriter
 	for {
@@ -178,7 +174,7 @@ func TestAFileOfAnotherServerIsWrittenAnew(t *testing.T) {
 			}
 			t.Run(name+" "+change, func(t *testing.T) {
 				t.Parallel()
-				b := f(bytes.Clone(fixture(t, name)))
+				b := f(bytes.Clone(flvtest.Bytes(t, name)))
 				file := write(t, b)
 				r, err := repair.File(t.Context(), file, repair.Options{})
 				if err != nil || r.Action != repair.Rebuilt {
@@ -231,7 +227,7 @@ func alone(t *testing.T, file string) {
 
 func TestWhatIsNotRepairedStaysAsItWas(t *testing.T) {
 	t.Parallel()
-	damaged := bytes.Clone(fixture(t, "h264_aac.flv"))
+	damaged := bytes.Clone(flvtest.Bytes(t, "h264_aac.flv"))
 	copy(damaged[len(damaged)/2:], bytes.Repeat([]byte{0xff}, 20_000))
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -244,7 +240,7 @@ func TestWhatIsNotRepairedStaysAsItWas(t *testing.T) {
 		"a page":    {[]byte("<html><body>it is not here</body></html>"), t.Context(), flv.ErrHeader},
 		"nothing":   {nil, t.Context(), flv.ErrShort},
 		"a header":  {flv.AppendHeader(nil, true, true), t.Context(), repair.ErrEmpty},
-		"given up":  {fixture(t, "h264_aac.flv"), ended, context.Canceled},
+		"given up":  {flvtest.Bytes(t, "h264_aac.flv"), ended, context.Canceled},
 		"no header": {[]byte("FLV"), t.Context(), flv.ErrShort},
 	} {
 		file := write(t, tc.content)
@@ -264,7 +260,7 @@ func TestWhatIsNotRepairedStaysAsItWas(t *testing.T) {
 
 func TestAFileThatIsBeingWrittenIsRefused(t *testing.T) {
 	t.Parallel()
-	content := fixture(t, "h264_aac.flv")
+	content := flvtest.Bytes(t, "h264_aac.flv")
 	name := write(t, content)
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
@@ -291,7 +287,7 @@ func TestAFileThatAnotherProgramHasOpenForWritingIsRefused(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("nobody can tell here")
 	}
-	content := fixture(t, "h264_aac.flv")
+	content := flvtest.Bytes(t, "h264_aac.flv")
 	name := write(t, content)
 	reader, err := os.Open(name)
 	if err != nil {

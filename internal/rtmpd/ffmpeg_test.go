@@ -4,41 +4,20 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/rtmpd"
 	"sluice/internal/stream"
 )
 
-const fixturePath = "testdata/h264_aac.flv"
-
-// fixture returns the tags of the file that is published.
-func fixture(t *testing.T) []flv.Tag {
-	t.Helper()
-	b, err := os.ReadFile(fixturePath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := flv.NewReader(bytes.NewReader(b))
-	var out []flv.Tag
-	for {
-		tag, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, tag)
-	}
-}
+// fixture is the file that is published.
+const fixture = "h264_aac.flv"
 
 // onTCP runs a server on the loopback interface.
 func onTCP(t *testing.T) (h *house, addr string) {
@@ -51,8 +30,8 @@ func onTCP(t *testing.T) (h *house, addr string) {
 }
 
 // ffmpeg publishes the fixture in real time, or as fast as it can.
-func ffmpeg(ctx context.Context, url string, fast bool) (stderr string, err error) {
-	args := []string{"-nostdin", "-v", "error", "-re", "-i", fixturePath, "-c", "copy", "-f", "flv", url}
+func ffmpeg(ctx context.Context, file, url string, fast bool) (stderr string, err error) {
+	args := []string{"-nostdin", "-v", "error", "-re", "-i", file, "-c", "copy", "-f", "flv", url}
 	if fast {
 		args = append(args[:3], args[4:]...)
 	}
@@ -69,8 +48,9 @@ func TestFFmpegPublishesEveryFrame(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
+	file := flvtest.Path(t, fixture)
 	go func() {
-		log, err := ffmpeg(ctx, "rtmp://"+addr+"/live/a/b/cam1?token=abc", false)
+		log, err := ffmpeg(ctx, file, "rtmp://"+addr+"/live/a/b/cam1?token=abc", false)
 		if log != "" {
 			err = errors.Join(err, errors.New(log))
 		}
@@ -87,7 +67,7 @@ func TestFFmpegPublishesEveryFrame(t *testing.T) {
 	if err := <-w.end; !errors.Is(err, stream.ErrUnpublished) {
 		t.Errorf("the stream ended with %v, want %v", err, stream.ErrUnpublished)
 	}
-	sameFrames(t, w.all(), fixture(t))
+	sameFrames(t, w.all(), flvtest.Tags(t, fixture))
 	if m := s.Metadata(); m == nil || !bytes.HasPrefix(m.Body, []byte("\x02\x00\x0aonMetaData\x08")) {
 		t.Errorf("metadata %v", m)
 	}
@@ -98,7 +78,7 @@ func TestCase056SlashInATokenIsHintedAt(t *testing.T) {
 	h, addr := onTCP(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if log, err := ffmpeg(ctx, "rtmp://"+addr+"/live/cam1?token=a/b", true); err != nil {
+	if log, err := ffmpeg(ctx, flvtest.Path(t, fixture), "rtmp://"+addr+"/live/cam1?token=a/b", true); err != nil {
 		t.Fatalf("ffmpeg: %v\n%s", err, log)
 	}
 	h.stop() // so that everything is logged
@@ -145,7 +125,7 @@ func TestFFmpegShowsWhyItWasRefused(t *testing.T) {
 		"/live/a/../b": "a segment",
 	} {
 		start := time.Now()
-		log, err := ffmpeg(ctx, "rtmp://"+addr+url, true)
+		log, err := ffmpeg(ctx, flvtest.Path(t, fixture), "rtmp://"+addr+url, true)
 		if err == nil || !strings.Contains(log, "Server error: ") || !strings.Contains(log, want) {
 			t.Errorf("%s: %v\n%s", url, err, log)
 		}

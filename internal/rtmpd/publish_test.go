@@ -14,6 +14,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/module"
 	"sluice/internal/rtmpd"
 	"sluice/internal/session"
@@ -366,7 +367,7 @@ func TestStreamCarriesWhatWasPublished(t *testing.T) {
 		}
 		waited := make(chan error, 1)
 		go func() { waited <- c.Wait() }()
-		file := fixture(t)
+		file := flvtest.Tags(t, fixture)
 		var w *tap
 		for _, tag := range file {
 			ms := uint32(tag.DTS.Milliseconds()) + math.MaxUint32 - 1000

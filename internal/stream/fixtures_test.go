@@ -3,9 +3,6 @@ package stream_test
 import (
 	"bytes"
 	"errors"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -13,36 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/stream"
 	"sluice/media"
 )
-
-const fixtures = "../../testdata/media"
-
-// tags reads a file as a publisher would send it.
-func tags(t *testing.T, file string) []media.Packet {
-	t.Helper()
-	f, err := os.Open(filepath.Join(fixtures, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r := flv.NewReader(f)
-	var packets []media.Packet
-	for {
-		tag, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return packets
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := flv.ParseBody(tag.Type, tag.Body)
-		p.DTS = tag.DTS
-		packets = append(packets, p)
-	}
-}
 
 // seen is a stream and what its first viewer gets of it.
 type seen struct {
@@ -75,7 +46,7 @@ func send(t *testing.T, packets []media.Packet) []seen {
 // one sends a file that becomes one stream.
 func one(t *testing.T, file string) seen {
 	t.Helper()
-	all := send(t, tags(t, file))
+	all := send(t, flvtest.Packets(t, file))
 	if len(all) != 1 {
 		t.Fatalf("%s became %d streams, want 1", file, len(all))
 	}
@@ -122,7 +93,7 @@ func TestAFileComesThroughAsItIs(t *testing.T) {
 					t.Errorf("tracks (-want +got):\n%s", diff)
 				}
 				// The file from the key frame on, at the times of the file.
-				sent := tags(t, file)
+				sent := flvtest.Packets(t, file)
 				sent = slices.DeleteFunc(sent, func(p media.Packet) bool { return p.Type != media.Frame || p.Kind == media.Data })
 				first := sent[0].DTS
 				var got []*media.Packet
@@ -179,7 +150,7 @@ func TestJumpsInBothDirectionsAreNotSeenByViewers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				packets := tags(t, "h264_aac.flv")
+				packets := flvtest.Packets(t, "h264_aac.flv")
 				for i := range packets {
 					if packets[i].DTS >= 2*time.Second {
 						packets[i].DTS += jump
@@ -236,7 +207,7 @@ func TestVideoThatComesWithinTheProbeIsInTheStream(t *testing.T) {
 
 func TestVideoThatComesAfterTheProbeBeginsAnotherStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		packets := slices.DeleteFunc(tags(t, "h264_aac.flv"), func(p media.Packet) bool {
+		packets := slices.DeleteFunc(flvtest.Packets(t, "h264_aac.flv"), func(p media.Packet) bool {
 			return p.Kind == media.Video && p.Type == media.Frame && p.DTS < 1800*time.Millisecond
 		})
 		all := send(t, packets)
@@ -262,7 +233,7 @@ func TestAnotherConfigurationInAFileBeginsAnotherStream(t *testing.T) {
 	} {
 		t.Run(file, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				all := send(t, tags(t, file))
+				all := send(t, flvtest.Packets(t, file))
 				if len(all) != 2 || !errors.Is(all[0].Err(), stream.ErrChanged) {
 					t.Fatalf("%d streams, want two of which the first ends with ErrChanged", len(all))
 				}

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/flvtest"
 	"sluice/internal/remux"
-	"sluice/test/harness"
 )
 
 // converted serves files of the test media as MP4: under /seek/ as a saved file
@@ -24,7 +24,7 @@ func converted(t *testing.T) string {
 			return
 		}
 		name := strings.TrimSuffix(filepath.Base(r.URL.Path), ".mp4") + ".flv"
-		file, err := os.ReadFile(filepath.Join(harness.Root(t), "testdata", "media", name))
+		file, err := os.ReadFile(flvtest.Path(t, name))
 		if err != nil {
 			http.NotFound(w, r)
 			return

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -29,7 +30,7 @@ func libraries() []library {
 // load puts a player library into the page, past the page's policy for scripts.
 func (b *tab) load(l library) {
 	b.t.Helper()
-	code, err := os.ReadFile(filepath.Join(harness.Root(b.t), "web", "node_modules", filepath.FromSlash(l.file)))
+	code, err := os.ReadFile(filepath.Join(flvtest.Root(b.t), "web", "node_modules", filepath.FromSlash(l.file)))
 	if err != nil {
 		b.t.Fatalf("%v: make web brings the players", err)
 	}

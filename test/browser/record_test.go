@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -98,7 +99,7 @@ func TestAStreamIsRecordedWatchedAndDeletedOnThePage(t *testing.T) {
 // is that long, and goes on to be live.
 func pushLong(t *testing.T, server *harness.Server, name string, length time.Duration) {
 	t.Helper()
-	_, tags := harness.Tags(t, harness.Media(t, name))
+	_, tags := harness.Tags(t, flvtest.Path(t, name))
 	if tags[0].Type == flv.TagScript {
 		tags = tags[1:]
 	}

@@ -6,13 +6,14 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
 // publishFile has the server's own publisher send a file over and over.
 func publishFile(t *testing.T, server *harness.Server, file, path string) {
 	t.Helper()
-	p := harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), server.Push(path))
+	p := harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", flvtest.Path(t, file), server.Push(path))
 	p.WaitLine(t, "publishing")
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -49,7 +50,7 @@ func TestCase097MetadataIsWrittenAsItShouldBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			for way, body := range roundTrip(t, s, "case097/"+name, sent) {
 				_, tags := harness.ReadTags(t, bytes.NewReader(body))
 				m := metadata(t, tags)
@@ -70,7 +71,7 @@ func TestCase097MetadataIsWrittenAsItShouldBe(t *testing.T) {
 
 func TestCase098MetadataOfALaterTimeComesOutAtZero(t *testing.T) {
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "mutants/meta_ts_nonzero.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "mutants/meta_ts_nonzero.flv"))
 	if !slices.ContainsFunc(sent, func(tag flv.Tag) bool { return tag.Type == flv.TagScript && tag.DTS != 0 }) {
 		t.Fatal("the file has no script tag of a later time")
 	}
@@ -87,7 +88,7 @@ func TestCase098MetadataOfALaterTimeComesOutAtZero(t *testing.T) {
 
 func TestCase103RangeIsAnsweredWithTheLiveStream(t *testing.T) {
 	s := harness.Start(t)
-	harness.PublishFile(t, harness.Media(t, "h264_aac.flv"), s.Push("case103"))
+	harness.PublishFile(t, flvtest.Path(t, "h264_aac.flv"), s.Push("case103"))
 	for _, bytes := range []string{"bytes=0-", "bytes=100-"} {
 		v := harness.Watch(t, s.Play("http", "case103?wait=30s"), "Range: "+bytes)
 		if h, err := v.Header(); err != nil || v.Answer.StatusCode != http.StatusOK || v.Answer.Header.Get("Content-Range") != "" || !h.Video {
@@ -103,9 +104,9 @@ func TestCase103RangeIsAnsweredWithTheLiveStream(t *testing.T) {
 func TestCase104HeaderFlagsNameTheTracksThatAreThere(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, both := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
-	_, audio := harness.Tags(t, harness.Media(t, "aac_only.flv"))
-	_, video := harness.Tags(t, harness.Media(t, "h264_only.flv"))
+	_, both := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
+	_, audio := harness.Tags(t, flvtest.Path(t, "aac_only.flv"))
+	_, video := harness.Tags(t, flvtest.Path(t, "h264_only.flv"))
 	silent := slices.DeleteFunc(slices.Clone(both), func(tag flv.Tag) bool {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		return p.Kind == media.Audio && p.Type == media.Frame
@@ -140,7 +141,7 @@ func second[A, B any](_ A, b B) B { return b }
 
 func TestCase106ALaterViewerBeginsAtAKeyFrame(t *testing.T) {
 	s := harness.Start(t)
-	_, tags := harness.Tags(t, harness.Media(t, "h264_bframes_aac.flv"))
+	_, tags := harness.Tags(t, flvtest.Path(t, "h264_bframes_aac.flv"))
 	p := harness.Connect(t, s.Push("case106"))
 	later := slices.IndexFunc(tags, func(tag flv.Tag) bool { return tag.DTS > 3300*time.Millisecond })
 	p.Send(t, tags[:later]...)
@@ -174,8 +175,8 @@ func TestCase106ALaterViewerBeginsAtAKeyFrame(t *testing.T) {
 func TestCase107TheTimelineBeginsNearZeroAndNeverStepsBack(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, once := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
-	_, wrap := harness.Tags(t, harness.Media(t, "mutants/ts_wrap32.flv"))
+	_, once := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
+	_, wrap := harness.Tags(t, flvtest.Path(t, "mutants/ts_wrap32.flv"))
 	twice := append(frames(once, true), harness.Shift(frames(once, false), 4040*time.Millisecond)...)
 	for name, sent := range map[string][]flv.Tag{
 		"late":         harness.Shift(once, 10_000_000*time.Millisecond),
@@ -224,7 +225,7 @@ func TestCase108TheEndOfThePublisherIsACleanEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := "case108/" + name
-			encoder := harness.PublishFile(t, harness.Media(t, "h264_aac.flv"), s.Push(path))
+			encoder := harness.PublishFile(t, flvtest.Path(t, "h264_aac.flv"), s.Push(path))
 			raw := rawBody(t, s.HTTP, "/flv/"+path+"?wait=30s")
 			player := harness.Run(t, "", nil, "ffmpeg", "-hide_banner", "-nostats", "-i", s.Play("http", path), "-c", "copy", "-f", "null", "-")
 			player.WaitLine(t, "Press [q]")

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -38,7 +39,7 @@ func TestEveryWayOutGivesBackWhatAPublisherSent(t *testing.T) {
 	for _, name := range files() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := harness.Media(t, name+".flv")
+			file := flvtest.Path(t, name+".flv")
 			header, sent := harness.Tags(t, file)
 			for way, body := range roundTrip(t, s, "conformance/"+name, sent) {
 				t.Run(way, func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestFilesThatFFmpegCopiesComeBack(t *testing.T) {
 	for _, name := range []string{"h264_aac", "h264_bframes_aac", "h264_mp3", "h264_alaw8k", "h264_mulaw8k"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := harness.Media(t, name+".flv")
+			file := flvtest.Path(t, name+".flv")
 			_, sent := harness.Tags(t, file)
 			harness.Run(t, "", nil, "ffmpeg", "-hide_banner", "-nostats", "-re", "-i", file, "-c", "copy", "-f", "flv", s.Push("copy/"+name))
 			v := harness.Watch(t, s.Play("http", "copy/"+name+"?wait=30s&join=gop"))

@@ -21,6 +21,7 @@ import (
 
 	"sluice/flv"
 	"sluice/internal/auth"
+	"sluice/internal/flvtest"
 	"sluice/internal/httpd"
 	"sluice/internal/httpflv"
 	"sluice/internal/module"
@@ -87,7 +88,7 @@ func publishAll(t *testing.T, streams *stream.Registry) *stream.Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, tags := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, tags := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	for _, tag := range tags {
 		packet := flv.ParseBody(tag.Type, tag.Body)
 		packet.DTS = tag.DTS

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -18,7 +19,7 @@ import (
 // everyFile returns the media that a stream can be made of by sending them.
 func everyFile(t *testing.T) []string {
 	t.Helper()
-	root := filepath.Join(harness.Root(t), "testdata", "media")
+	root := flvtest.Path(t, "")
 	var names []string
 	for _, pattern := range []string{"*.flv", "mutants/*.flv"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
@@ -44,7 +45,7 @@ func TestEveryFileIsPlayableInTheWebProfile(t *testing.T) {
 	for _, name := range everyFile(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			got := watchAll(t, s, "web/"+name, sent, "http?profile=raw", "http?profile=web", "ws?profile=web", "ws?profile=raw")
 			raw, web := got["http?profile=raw"], got["http?profile=web"]
 			for profile, one := range map[string]taken{"web": web, "raw": raw} {

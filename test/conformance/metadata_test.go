@@ -11,6 +11,7 @@ import (
 
 	"sluice/amf0"
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -38,7 +39,7 @@ func oddMetadata(t *testing.T) map[string][]byte {
 func TestCase053OddMetadataDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	plain, sent := sent[0], sent[1:]
 	opening := harness.Opening(sent)
 	for name, body := range oddMetadata(t) {

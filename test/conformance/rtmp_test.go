@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/internal/tlsfile/tlstest"
 	"sluice/test/harness"
 )
@@ -20,7 +21,7 @@ func TestEveryFileComesByRTMPAsByHTTP(t *testing.T) {
 	for _, name := range everyFile(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			path := "rtmp/" + name
 			p := harness.Connect(t, s.Push(path))
 			opening := harness.Opening(sent)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -12,7 +13,7 @@ import (
 func TestCase093TheTracksOfAMultitrackFileAreSentAlone(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "multitrack_2v2a.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "multitrack_2v2a.flv"))
 	legacy, other := tracksOf(sent)
 	got := watchAll(t, s, "case093", sent, "http", "ws", "http?track=0", "http?track=1", "ws?track=1")
 	for _, way := range []string{"http", "ws", "http?track=0"} {
@@ -58,7 +59,7 @@ func TestATrackIsSentAloneAsAnOrdinaryStream(t *testing.T) {
 	for _, name := range []string{"multitrack_2v2a", "multitrack_h264_hevc", "mutants/multitrack_manyinone"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			var all []media.Packet
 			for _, tag := range sent {
 				all = flv.AppendPackets(all, tag.Type, tag.Body)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -70,7 +71,7 @@ func TestCase109ARepublishedStreamGoesOnInTheSameResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := "case109/" + name
-			_, tags := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, tags := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			once := cut(tags, 2500*time.Millisecond)
 			p := harness.Connect(t, s.Push(path))
 			p.Send(t, once...)
@@ -135,7 +136,7 @@ func checkTwice(t *testing.T, way string, tags, got []flv.Tag) {
 func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, first := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, first := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	for name, next := range map[string]string{
 		"size": "mutants/sps_change_nogap.flv", "profile": "h264_bframes_aac.flv", "codec": "hevc_aac_enhanced.flv", "fewer": "h264_only.flv",
 	} {
@@ -151,7 +152,7 @@ func TestCase110ARepublishWithOtherConfigurationsEndsTheResponses(t *testing.T) 
 			p.Close()
 			s.WaitLine(t, "the stream is held for its publisher", "stream="+path)
 
-			_, tags := harness.Tags(t, harness.Media(t, next))
+			_, tags := harness.Tags(t, flvtest.Path(t, next))
 			if name == "size" { // from its change on
 				tags = afterChange(tags)
 			}
@@ -197,7 +198,7 @@ func isConfig(tag flv.Tag) bool {
 func TestCase111JumpsOfThePublishersClockAreNotSeen(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, plain := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, plain := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	plain = frames(plain, false)
 	at := map[string]time.Duration{} // by what is in a frame
 	first := plain[slices.IndexFunc(plain, isKey)].DTS
@@ -207,7 +208,7 @@ func TestCase111JumpsOfThePublishersClockAreNotSeen(t *testing.T) {
 	for _, name := range []string{"jump_fwd60", "jump_back1s", "ts_24bit", "ts_wrap24", "ts_wrap32", "ts_2p31cross"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, "mutants/"+name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, "mutants/"+name+".flv"))
 			for way, body := range roundTrip(t, s, "case111/"+name, sent) {
 				_, got := harness.ReadTags(t, bytes.NewReader(body))
 				got = frames(got, false)
@@ -229,7 +230,7 @@ func TestCase123WithoutItsConfigurationThePictureIsLeftOutOrMadeDecodable(t *tes
 	t.Run("left out", func(t *testing.T) {
 		t.Parallel()
 		const path = "case123/none"
-		_, sent := harness.Tags(t, harness.Media(t, "mutants/noseqhdr.flv"))
+		_, sent := harness.Tags(t, flvtest.Path(t, "mutants/noseqhdr.flv"))
 		p := harness.Connect(t, s.Push(path))
 		p.Send(t, sent...)
 		v := harness.Watch(t, s.Play("http", path+"?wait=30s"))
@@ -255,7 +256,7 @@ func TestCase123WithoutItsConfigurationThePictureIsLeftOutOrMadeDecodable(t *tes
 	for _, name := range []string{"noseqhdr_inband", "noseqhdr_annexb"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, "mutants/"+name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, "mutants/"+name+".flv"))
 			for way, body := range roundTrip(t, s, "case123/"+name, sent) {
 				file := save(t, body)
 				out := harness.Output(t, nil, "ffmpeg", "-v", "error", "-xerror", "-i", file, "-f", "null", "-")
@@ -274,7 +275,7 @@ func TestCase123WithoutItsConfigurationThePictureIsLeftOutOrMadeDecodable(t *tes
 func TestCase124APublisherThatStartsBetweenKeyFramesBeginsAtTheNext(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "mutants/start_on_pframe.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "mutants/start_on_pframe.flv"))
 	for way, body := range roundTrip(t, s, "case124", sent) {
 		header, tags := harness.ReadTags(t, bytes.NewReader(body))
 		if got := frames(tags, false); !isKey(got[0]) || !header.Audio || !header.Video {
@@ -286,7 +287,7 @@ func TestCase124APublisherThatStartsBetweenKeyFramesBeginsAtTheNext(t *testing.T
 func TestCase125RepeatedConfigurationsAreSwallowed(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "mutants/dup_seq.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "mutants/dup_seq.flv"))
 	for way, body := range roundTrip(t, s, "case125", sent) {
 		_, tags := harness.ReadTags(t, bytes.NewReader(body))
 		if n := countConfigs(tags); n[media.Video] != 1 || n[media.Audio] != 1 {
@@ -300,7 +301,7 @@ func TestCase126SoundThatIsAheadOfThePictureIsInOneStreamWithIt(t *testing.T) {
 	s := harness.Start(t)
 	t.Run("in time", func(t *testing.T) {
 		t.Parallel()
-		_, sent := harness.Tags(t, harness.Media(t, "mutants/late_video.flv"))
+		_, sent := harness.Tags(t, flvtest.Path(t, "mutants/late_video.flv"))
 		for way, body := range roundTrip(t, s, "case126/in-time", sent) {
 			header, tags := harness.ReadTags(t, bytes.NewReader(body))
 			if way == "recording" { // in which is no sound: what the file has comes before the picture
@@ -321,7 +322,7 @@ func TestCase126SoundThatIsAheadOfThePictureIsInOneStreamWithIt(t *testing.T) {
 // the stream that it is until then gets a clean end, and a new request both tracks.
 func checkLatePicture(t *testing.T, s *harness.Server, path string) {
 	t.Helper()
-	_, sent := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	const ahead = 2 * time.Second
 	late := append(ofType(cut(sent, ahead), flv.TagAudio), harness.Shift(sent, ahead)...)
 	picture := slices.IndexFunc(late, isKey)
@@ -362,7 +363,7 @@ func checkLatePicture(t *testing.T, s *harness.Server, path string) {
 func TestCase127BFramesComeThroughAsTheyAre(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "h264_bframes_aac.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "h264_bframes_aac.flv"))
 	for way, body := range roundTrip(t, s, "case127", sent) {
 		_, tags := harness.ReadTags(t, bytes.NewReader(body))
 		sameTags(t, sent, tags)
@@ -381,7 +382,7 @@ func TestCase127BFramesComeThroughAsTheyAre(t *testing.T) {
 func TestAPublisherThatStaysAwayEndsTheResponsesCleanly(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, "--set", "rtmp.reconnect_window=1s")
-	_, tags := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, tags := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	p := harness.Connect(t, s.Push("away"))
 	p.Send(t, tags...)
 	raw := rawBody(t, s.HTTP, "/flv/away?wait=30s")

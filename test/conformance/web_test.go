@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -162,7 +163,7 @@ func TestEnhancedFilesComeBackAsPublished(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			header, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			header, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			for way, body := range roundTrip(t, s, "enhanced/"+name, sent) {
 				got, tags := harness.ReadTags(t, bytes.NewReader(body))
 				if got != header {
@@ -175,7 +176,7 @@ func TestEnhancedFilesComeBackAsPublished(t *testing.T) {
 	for _, name := range []string{"multitrack_2v2a", "multitrack_h264_hevc"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			got := watchAll(t, s, "tracks/"+name, sent, "http?track=all", "ws?track=all")
 			for _, v := range got {
 				sameTags(t, sent, v.tags)
@@ -193,7 +194,7 @@ func TestCase105G711BecomesFLACForBrowsers(t *testing.T) {
 	for name, head := range map[string]byte{"h264_alaw8k": 0x72, "h264_mulaw8k": 0x82} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file := harness.Media(t, name+".flv")
+			file := flvtest.Path(t, name+".flv")
 			_, sent := harness.Tags(t, file)
 			got := watchAll(t, s, "case105/"+name, sent, "http?profile=web", "http?profile=web&audio=off", "http?profile=raw")
 			if h := got["http?profile=web"].header; !h.Audio || !h.Video {
@@ -240,7 +241,7 @@ func flacFile(t *testing.T, tags []flv.Tag) string {
 func TestCase112ColoursReachPlayersButNoBrowser(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, sent := harness.Tags(t, harness.Media(t, "hevc_hdr10_colorinfo.flv"))
+	_, sent := harness.Tags(t, flvtest.Path(t, "hevc_hdr10_colorinfo.flv"))
 	isColours := func(tag flv.Tag) bool {
 		p := flv.ParseBody(tag.Type, tag.Body)
 		return p.Kind == media.Video && p.Type == media.Metadata
@@ -267,7 +268,7 @@ func TestCase112ColoursReachPlayersButNoBrowser(t *testing.T) {
 func TestCase113FourCCsOfOldCodecsBecomeTheOldTags(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t)
-	_, legacy := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, legacy := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	var want []flv.Tag
 	for _, tag := range legacy {
 		if p := flv.ParseBody(tag.Type, tag.Body); p.Type == media.Config || p.Type == media.Frame {
@@ -275,7 +276,7 @@ func TestCase113FourCCsOfOldCodecsBecomeTheOldTags(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"mutants/avc_ex_avc1", "mutants/aac_ex_mp4a"} {
-		_, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+		_, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 		got := watchAll(t, s, "case113/"+name, sent, "http?profile=web")["http?profile=web"].tags[1:]
 		for _, kind := range []uint8{flv.TagVideo, flv.TagAudio} {
 			was, is := ofType(want, kind), ofType(got, kind)
@@ -314,7 +315,7 @@ func TestCase129EachSoundGoesWhereItCanBePlayed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			header, sent := harness.Tags(t, harness.Media(t, name+".flv"))
+			header, sent := harness.Tags(t, flvtest.Path(t, name+".flv"))
 			got := watchAll(t, s, "case129/"+name, sent, "http?profile=raw", "http?profile=web")
 			raw, web := got["http?profile=raw"], got["http?profile=web"]
 			if raw.header != header {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { harness.Main(m) }
 // pages returns the text of every page of documentation by its path.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	root := harness.Root(t)
+	root := flvtest.Root(t)
 	out := map[string]string{}
 	for _, pattern := range []string{"*.md", "docs/*.md"} {
 		names, err := filepath.Glob(filepath.Join(root, pattern))
@@ -160,7 +161,7 @@ func request(t *testing.T, call string) (method, path string) {
 }
 
 func TestEveryDependencyIsExplained(t *testing.T) {
-	root := harness.Root(t)
+	root := flvtest.Root(t)
 	read := func(name string) string {
 		b, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
@@ -204,7 +205,7 @@ func TestEveryDependencyIsExplained(t *testing.T) {
 }
 
 func TestEveryReasonIsExplained(t *testing.T) {
-	root := harness.Root(t)
+	root := flvtest.Root(t)
 	page, err := os.ReadFile(filepath.Join(root, "docs", "operate.md"))
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -20,7 +21,7 @@ func TestTheDemoPublishesAMovingPictureWithSound(t *testing.T) {
 
 func TestAFileIsPublishedOverAndOver(t *testing.T) {
 	s := harness.Start(t)
-	file := harness.Media(t, "h264_aac.flv") // 4 s
+	file := flvtest.Path(t, "h264_aac.flv") // 4 s
 	p := harness.Run(t, "", nil, harness.Binary(t), "publish", file, s.Push("live/loop"), "--loop")
 	v := harness.Watch(t, s.Play("http", "live/loop?wait=30s"))
 	defer v.Close()
@@ -63,11 +64,11 @@ func TestABinaryWithoutFLVSaysSo(t *testing.T) {
 }
 
 func TestMakeKnowsTheNamesOfTheModules(t *testing.T) {
-	p := harness.Run(t, harness.Root(t), []string{"MAKEFLAGS="}, "make", "--dry-run", "build", "WITHOUT=flv bogus")
+	p := harness.Run(t, flvtest.Root(t), []string{"MAKEFLAGS="}, "make", "--dry-run", "build", "WITHOUT=flv bogus")
 	if code := p.Wait(t); code == 0 || !strings.Contains(p.Output(), `"bogus"`) || !strings.Contains(p.Output(), "console flv") {
 		t.Errorf("make ended with %d:\n%s", code, p.Output())
 	}
-	p = harness.Run(t, harness.Root(t), []string{"MAKEFLAGS="}, "make", "--dry-run", "build", "WITHOUT=flv console")
+	p = harness.Run(t, flvtest.Root(t), []string{"MAKEFLAGS="}, "make", "--dry-run", "build", "WITHOUT=flv console")
 	if code := p.Wait(t); code != 0 || !strings.Contains(p.Output(), "-tags 'no_flv no_console'") || strings.Contains(p.Output(), "npm") {
 		t.Errorf("make ended with %d:\n%s", code, p.Output())
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -40,7 +41,7 @@ func TestAJoinAtTheEdgeSendsTheWholeGOPInOrderAndThenWhatIsLive(t *testing.T) {
 // what is left, and compares that with what came by true time.
 func joinAt(t *testing.T, s *harness.Server, file, scheme, path, profile string, joined int) {
 	t.Helper()
-	_, tags := harness.Tags(t, harness.Media(t, file))
+	_, tags := harness.Tags(t, flvtest.Path(t, file))
 	cut := behindPicture(tags, joined)
 	encoder := harness.Connect(t, s.Push(path))
 	encoder.Send(t, tags[:cut]...)

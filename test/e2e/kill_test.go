@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -65,7 +66,7 @@ func killed(t *testing.T, after time.Duration) {
 	var watching []*audience
 	for i, file := range []string{"h264_aac.flv", "h264_only.flv", "h264_bframes_aac.flv", "h264_alaw8k.flv"} {
 		path := fmt.Sprintf("live/%d", i)
-		harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", harness.Media(t, file), s.Push(path))
+		harness.Run(t, "", nil, harness.Binary(t), "publish", "--loop", flvtest.Path(t, file), s.Push(path))
 		watching = append(watching, watched(t, s.Play("http", path)+"?wait=30s"))
 		all = append(all, s.Record(t, http.MethodPost, "start/"+path))
 		watching[i].mark()

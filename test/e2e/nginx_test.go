@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -25,7 +26,7 @@ func TestStreamsPassThroughNginxAsItComes(t *testing.T) {
 // TestStreamsPassThroughNginxAsDocumented takes the configuration from the
 // documentation.
 func TestStreamsPassThroughNginxAsDocumented(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join(harness.Root(t), "docs", "operate.md"))
+	page, err := os.ReadFile(filepath.Join(flvtest.Root(t), "docs", "operate.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

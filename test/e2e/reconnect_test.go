@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -147,7 +148,7 @@ func pullTheCable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := harness.Media(t, "h264_aac.flv")
+	file := flvtest.Path(t, "h264_aac.flv")
 	push := []string{"ffmpeg", "-hide_banner", "-nostats", "-re", "-stream_loop", "-1", "-i", file, "-c", "copy", "-f", "flv"}
 	old := harness.Run(t, "", nil, there[0], append(append(there[1:], push...), "rtmp://192.0.2.1:"+port+"/live/cam")...)
 	v := harness.Watch(t, s.Play("http", "live/cam?wait=30s"))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/flv"
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -63,7 +64,7 @@ func uploads(t *testing.T, dir string, storage *harness.Storage, set ...string) 
 func large(t *testing.T, s *harness.Server, path string) string {
 	t.Helper()
 	push := harness.Connect(t, s.Push(path))
-	_, tags := harness.Tags(t, harness.Media(t, "h264_aac.flv"))
+	_, tags := harness.Tags(t, flvtest.Path(t, "h264_aac.flv"))
 	begun := false
 	var r harness.Recording
 	for _, tag := range tags {

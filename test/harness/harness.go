@@ -6,7 +6,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,30 +78,4 @@ func Build(tb testing.TB, args ...string) string {
 		tb.Fatal(err)
 	}
 	return bin
-}
-
-// Root returns the folder of the project.
-func Root(tb testing.TB) string {
-	tb.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for {
-		_, err := os.Stat(filepath.Join(dir, "go.mod"))
-		if err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if !errors.Is(err, os.ErrNotExist) || up == dir {
-			tb.Fatalf("there is no go.mod above the test: %v", err)
-		}
-		dir = up
-	}
-}
-
-// Media returns the path of a file of the test media.
-func Media(tb testing.TB, name string) string {
-	tb.Helper()
-	return filepath.Join(Root(tb), "testdata", "media", name)
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+
+	"sluice/internal/flvtest"
 )
 
 // AVStream is a stream as the FFmpeg 8.1 libraries of node-av see it.
@@ -31,7 +33,7 @@ func NodeAV(tb testing.TB, script string, args ...string) *Process {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		tb.Skip("node-av comes for linux/amd64 alone here")
 	}
-	dir := filepath.Join(Root(tb), "test", "peers")
+	dir := filepath.Join(flvtest.Root(tb), "test", "peers")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "node-av")); err != nil {
 		tb.Fatalf("the npm package node-av is needed: make peers (%v)", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"sluice/internal/flvtest"
 )
 
 // The keys of the storage that [S3] runs.
@@ -67,7 +69,7 @@ func (s *Storage) File(key string) string {
 // long as all else, so that only those wait for it who need it.
 func versitygw(tb testing.TB) string {
 	tb.Helper()
-	root := Root(tb)
+	root := flvtest.Root(tb)
 	bin, module := filepath.Join(root, "tools", "bin", "versitygw"), filepath.Join(root, "tools", "s3")
 	if newer(bin, filepath.Join(module, "go.mod")) {
 		return bin

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -112,10 +113,10 @@ func TestNothingHostileGetsThrough(t *testing.T) {
 	s := harness.Start(t, "--set", "http.trusted_proxies=[]", "--set", "rtmp.trusted_proxies=[]")
 	p := plan{
 		HTTP: s.HTTP, RTMP: s.RTMP, Stream: "live/witness", Seed: uint64(time.Now().UnixNano()), Sources: 500,
-		Captures: filepath.Join(harness.Root(t), "rtmp", "testdata"),
+		Captures: filepath.Join(flvtest.Root(t), "rtmp", "testdata"),
 	}
 	t.Logf("seed %d", p.Seed)
-	harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", harness.Media(t, "h264_aac.flv"), s.Push(p.Stream), "--loop")
+	harness.Run(t, t.TempDir(), nil, harness.Binary(t), "publish", flvtest.Path(t, "h264_aac.flv"), s.Push(p.Stream), "--loop")
 	witnesses := begin(t, "witness", p.with(viewers))
 	witnesses.line(t)
 	before := read(t, s)

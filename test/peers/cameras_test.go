@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -18,7 +19,7 @@ import (
 // camera starts an RTSP camera and returns its URL.
 func camera(t *testing.T, video, audio string) string {
 	t.Helper()
-	p := harness.Run(t, filepath.Join(harness.Root(t), "test", "peers"), nil, "/usr/bin/python3", "camera.py", video, audio)
+	p := harness.Run(t, filepath.Join(flvtest.Root(t), "test", "peers"), nil, "/usr/bin/python3", "camera.py", video, audio)
 	t.Cleanup(func() { p.Signal(t, syscall.SIGKILL) }) // GStreamer's loop heeds nothing else at once
 	return p.WaitLine(t, "rtsp://")
 }
@@ -26,7 +27,7 @@ func camera(t *testing.T, video, audio string) string {
 // read returns a file of the project.
 func read(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(harness.Root(t), name))
+	b, err := os.ReadFile(filepath.Join(flvtest.Root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func TestTheCommandsOnThePageAboutCamerasWork(t *testing.T) {
 func TestSystemdFindsNothingWrongWithTheUnits(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	units, err := filepath.Glob(filepath.Join(harness.Root(t), "contrib", "systemd", "*"))
+	units, err := filepath.Glob(filepath.Join(flvtest.Root(t), "contrib", "systemd", "*"))
 	if err != nil || len(units) == 0 {
 		t.Fatalf("there are no units (%v)", err)
 	}

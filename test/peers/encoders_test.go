@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sluice/internal/flvtest"
 	"sluice/media"
 	"sluice/test/harness"
 )
@@ -42,7 +43,7 @@ func TestTheCommandsOnThePagesAboutPublishingWork(t *testing.T) {
 				t.Fatalf("%q publishes nowhere", line)
 			}
 			ready := strings.ReplaceAll(line, target, s.Push(path))
-			ready = regexp.MustCompile(`\S+\.(mp4|mkv|flv)\b`).ReplaceAllLiteralString(ready, harness.Media(t, "h264_aac.flv"))
+			ready = regexp.MustCompile(`\S+\.(mp4|mkv|flv)\b`).ReplaceAllLiteralString(ready, flvtest.Path(t, "h264_aac.flv"))
 			words := strings.Fields(ready)
 			want := []media.Codec{media.H264}
 			switch {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"sluice/internal/flvtest"
 	"sluice/test/harness"
 )
 
@@ -29,7 +30,7 @@ func TestWhatFFmpeg8PublishesComesBackToIt(t *testing.T) {
 	for _, name := range enhanced() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path, file := "peers/"+name, harness.Media(t, name+".flv")
+			path, file := "peers/"+name, flvtest.Path(t, name+".flv")
 			views := map[string][]int{"all": nil} // which of the streams are in them
 			switch name {
 			case "multitrack_2v2a":
