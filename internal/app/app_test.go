@@ -22,28 +22,11 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/conf"
 	"sluice/internal/httpd"
+	"sluice/internal/logtest"
 	"sluice/internal/module"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu   sync.Mutex // guards text
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // portConfig is the section of a module with a listener.
 type portConfig struct {
@@ -124,9 +107,9 @@ func load(t *testing.T, set ...string) *app.Config {
 }
 
 // serve runs a server until stop, which returns what Run did.
-func serve(t *testing.T, cfg *app.Config) (a *app.App, log *lines, stop func() error) {
+func serve(t *testing.T, cfg *app.Config) (a *app.App, log *logtest.Log, stop func() error) {
 	t.Helper()
-	log = &lines{}
+	log = &logtest.Log{}
 	a, err := app.New(t.Context(), cfg, cfg.Logger(log))
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +241,7 @@ func TestASwitchTurnsAModuleOffAndThoseThatGoWithIt(t *testing.T) {
 func TestTheFirstFailureStopsTheRest(t *testing.T) {
 	t.Parallel()
 	cfg := load(t, "second.fail=the disk is on fire")
-	log := &lines{}
+	log := &logtest.Log{}
 	a, err := app.New(t.Context(), cfg, cfg.Logger(log))
 	if err != nil {
 		t.Fatal(err)

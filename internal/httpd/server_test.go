@@ -22,32 +22,15 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/conf"
 	"sluice/internal/httpd"
+	"sluice/internal/logtest"
 	"sluice/internal/session"
 )
-
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu   sync.Mutex // guards text
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // running is a server that a test started.
 type running struct {
 	*httpd.Server
 
-	log  *lines
+	log  *logtest.Log
 	ends *session.List
 	stop func() error // ends it and waits
 }
@@ -55,7 +38,7 @@ type running struct {
 // start serves on a free port what routes add.
 func start(t *testing.T, cfg httpd.Config, routes func(*httpd.Mux)) running {
 	t.Helper()
-	log := &lines{}
+	log := &logtest.Log{}
 	cfg.Listen = "127.0.0.1:0"
 	ends := session.NewList(slog.New(slog.DiscardHandler))
 	s, err := httpd.Listen(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)), ends)

@@ -23,27 +23,14 @@ import (
 	"sluice/internal/conf"
 	"sluice/internal/httpd"
 	"sluice/internal/httpflv"
+	"sluice/internal/logtest"
 	"sluice/internal/session"
 	"sluice/internal/tlsfile/tlstest"
 )
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu   sync.Mutex // guards text
-	text strings.Builder
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
 // hasEnd tells whether a session of that stream has ended for that reason.
-func (l *lines) hasEnd(stream, reason string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
+func (s *secureServer) hasEnd(stream, reason string) bool {
+	for line := range strings.Lines(s.log.String()) {
 		if strings.Contains(line, "session ended") && strings.Contains(line, "stream="+stream+" ") &&
 			strings.Contains(line, "reason="+reason+" ") {
 			return true
@@ -58,7 +45,7 @@ type secureServer struct {
 
 	plain string // the URL without TLS
 	trust *x509.CertPool
-	log   *lines
+	log   *logtest.Log
 }
 
 func newSecureServer(t *testing.T, change ...func(*httpflv.Config)) *secureServer {
@@ -66,7 +53,7 @@ func newSecureServer(t *testing.T, change ...func(*httpflv.Config)) *secureServe
 	cert, key, trust := tlstest.Pair(t, t.TempDir(), "sluice")
 	cfg := httpd.DefaultConfig()
 	cfg.Listen, cfg.TLS = "127.0.0.1:0", httpd.TLSConfig{Listen: "127.0.0.1:0", Cert: cert, Key: key}
-	s := &secureServer{trust: trust, log: &lines{}}
+	s := &secureServer{trust: trust, log: &logtest.Log{}}
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	port, err := httpd.Listen(t.Context(), cfg, log, session.NewList(slog.New(slog.DiscardHandler)))
 	if err != nil {
@@ -232,7 +219,7 @@ func TestAStalledTileIsClosedAndTheOthersGoOn(t *testing.T) {
 	stalled := c.get(t, s.URL+"/flv/live/stalled")
 	good := c.get(t, s.URL+"/flv/live/good")
 	p.send(-1) // more than the window of 64 KiB
-	eventually(t, "the stalled one is closed", func() bool { return s.log.hasEnd("live/stalled", "stalled") })
+	eventually(t, "the stalled one is closed", func() bool { return s.hasEnd("live/stalled", "stalled") })
 	if b, err := io.ReadAll(stalled.Body); err == nil {
 		t.Errorf("after %d bytes its body ended cleanly", len(b))
 	}
@@ -256,7 +243,7 @@ func TestAKickedTileSeesThatItsBodyIsNotWhole(t *testing.T) {
 	if b, err := io.ReadAll(resp.Body); err == nil || !strings.Contains(err.Error(), "INTERNAL_ERROR") {
 		t.Errorf("after %d bytes the body ended with %v", len(b), err)
 	}
-	eventually(t, "its session has ended", func() bool { return s.log.hasEnd("live/test", "kicked") })
+	eventually(t, "its session has ended", func() bool { return s.hasEnd("live/test", "kicked") })
 }
 
 func TestAStalledTileCanBeKicked(t *testing.T) {
@@ -267,7 +254,7 @@ func TestAStalledTileCanBeKicked(t *testing.T) {
 	if err := s.sessions.Kick(s.sessions.All()[0].Info().ID, session.ErrKicked); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its session has ended", func() bool { return s.log.hasEnd("live/test", "kicked") })
+	eventually(t, "its session has ended", func() bool { return s.hasEnd("live/test", "kicked") })
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("the body ended cleanly")
 	}
@@ -281,14 +268,14 @@ func TestATileThatIsClosedIsGone(t *testing.T) {
 	a := c.get(t, s.URL+"/flv/live/a")
 	c.get(t, s.URL+"/flv/live/b")
 	a.Body.Close()
-	eventually(t, "its session has ended", func() bool { return s.log.hasEnd("live/a", "peer_gone") })
+	eventually(t, "its session has ended", func() bool { return s.hasEnd("live/a", "peer_gone") })
 	if n := s.sessions.Count(session.Viewer, "live/b"); n != 1 {
 		t.Error("the other one is gone too")
 	}
 	c.mu.Lock()
 	c.last.Close()
 	c.mu.Unlock()
-	eventually(t, "all sessions have ended", func() bool { return s.log.hasEnd("live/b", "peer_gone") })
+	eventually(t, "all sessions have ended", func() bool { return s.hasEnd("live/b", "peer_gone") })
 }
 
 func TestShutdownEndsTilesCleanly(t *testing.T) {
@@ -308,7 +295,7 @@ func TestShutdownEndsTilesCleanly(t *testing.T) {
 		}
 	}
 	<-done
-	if !s.log.hasEnd("live/test", "shutdown") || s.log.hasEnd("live/test", "peer_gone") {
+	if !s.hasEnd("live/test", "shutdown") || s.hasEnd("live/test", "peer_gone") {
 		t.Error("the reason is another one")
 	}
 }

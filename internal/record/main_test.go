@@ -21,6 +21,7 @@ import (
 	"sluice/internal/auth"
 	"sluice/internal/flvtest"
 	"sluice/internal/httpd"
+	"sluice/internal/logtest"
 	"sluice/internal/module"
 	"sluice/internal/record"
 	"sluice/internal/session"
@@ -43,13 +44,13 @@ type server struct {
 	streams  *stream.Registry
 	sessions *session.List
 	module   module.Module
-	log      *logBuffer
+	log      *logtest.Log
 	stop     func() // shuts the module down and waits for it
 }
 
 // build returns the module with its folders in dir.
 func build(ctx context.Context, dir string, change ...func(*record.Config)) (*server, error) {
-	s := &server{dir: dir, log: &logBuffer{}}
+	s := &server{dir: dir, log: &logtest.Log{}}
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
 	limits := stream.DefaultLimits()
 	limits.Probe = 100 * time.Millisecond
@@ -93,24 +94,6 @@ func (s *server) run(t *testing.T) {
 		}
 	})
 	t.Cleanup(s.stop)
-}
-
-// logBuffer keeps what is logged.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // logs waits for a line of the log with that text.

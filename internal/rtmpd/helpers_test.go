@@ -2,7 +2,6 @@ package rtmpd_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/amf0"
+	"sluice/internal/logtest"
 	"sluice/internal/module"
 	"sluice/internal/rtmpd"
 	"sluice/internal/session"
@@ -74,24 +74,13 @@ type remoteConn struct {
 func (c remoteConn) RemoteAddr() net.Addr { return c.from }
 
 // record keeps what is logged.
-type record struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (r *record) Write(p []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.buf.Write(p)
-}
+type record struct{ logtest.Log }
 
 // lines returns the logged lines with that message.
 func (r *record) lines(t *testing.T, msg string) []map[string]any {
 	t.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	var out []map[string]any
-	for line := range strings.Lines(r.buf.String()) {
+	for line := range strings.Lines(r.String()) {
 		var m map[string]any
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatal(err)

@@ -346,8 +346,8 @@ func TestHealthCheckLeavesNoLine(t *testing.T) {
 		h := open(t, rtmpd.DefaultConfig(), nil)
 		h.dial("127.0.0.1:50000").Close()
 		synctest.Wait()
-		if h.log.buf.Len() != 0 {
-			t.Errorf("logged %s", h.log.buf.String())
+		if h.log.String() != "" {
+			t.Errorf("logged %s", h.log.String())
 		}
 	})
 }
