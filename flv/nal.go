@@ -92,12 +92,12 @@ func describeHEVCUnit(nal []byte) Unit {
 // They share b.
 func Units(b []byte, size int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for {
-			nal, n := firstUnit(b, size)
+		for rest := b; ; {
+			nal, n := firstUnit(rest, size)
 			if n == 0 || !yield(nal) {
 				return
 			}
-			b = b[n:]
+			rest = rest[n:]
 		}
 	}
 }
@@ -144,13 +144,14 @@ func HasStartCode(b []byte) bool {
 // They share b.
 func StartCodeUnits(b []byte) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		at := bytes.Index(b, []byte(startCode))
+		rest := b
+		at := bytes.Index(rest, []byte(startCode))
 		for at >= 0 {
-			b = b[at+len(startCode):]
-			at = bytes.Index(b, []byte(startCode))
-			nal := b
+			rest = rest[at+len(startCode):]
+			at = bytes.Index(rest, []byte(startCode))
+			nal := rest
 			if at >= 0 {
-				nal = b[:at]
+				nal = rest[:at]
 			}
 			nal = bytes.TrimRight(nal, "\x00") // no unit ends with a zero
 			if len(nal) > 0 && !yield(nal) {

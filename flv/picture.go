@@ -37,6 +37,21 @@ func DescribePicture(codec media.Codec, record []byte) Picture {
 	return Picture{}
 }
 
+// SPSSize reads the size of the pictures, in pixels, in a sequence parameter set of
+// H.264 or H.265, NAL header included. It is 0 where that cannot be read.
+func SPSSize(codec media.Codec, sps []byte) (width, height int) {
+	switch codec {
+	case media.H264:
+		return pictureSize(sps)
+	case media.H265:
+		if p, ok := parseHEVCProfile(sps); ok {
+			return p.width, p.height
+		}
+	default:
+	}
+	return 0, 0
+}
+
 // recordSPS returns the first sequence parameter set of an hvcC record (ISO/IEC
 // 14496-15, 8.3.3.1), nil where there is none.
 func recordSPS(b []byte) []byte {

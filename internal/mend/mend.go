@@ -33,6 +33,9 @@ const (
 	// Mismarked says that frames are marked as key frames at which nobody can
 	// begin.
 	Mismarked
+	// Resized says that a decoder configuration was made of the parameter sets
+	// in the frames, since they are of another size than the publisher says.
+	Resized
 )
 
 // maxTracks is how many tracks are looked at.
@@ -45,7 +48,7 @@ const lengthSize = 4
 // goroutine.
 type Mender struct {
 	notify func(e Event)
-	told   [Mismarked + 1]bool
+	told   [Resized + 1]bool
 	tracks []track
 	out    []media.Packet
 }
@@ -55,7 +58,8 @@ type track struct {
 	id      uint8
 	codec   media.Codec
 	size    int    // of the lengths, 0 before the configuration
-	record  []byte // that was derived, nil where the publisher sends its own
+	own     []byte // the publisher's configuration, nil where it sends none that can be read
+	record  []byte // that was derived, nil where the publisher's own is right
 	sets    flv.ParameterSets
 	marked  bool // the publisher marks key frames
 	lastKey bool // the frame before was marked as a key frame
@@ -120,7 +124,7 @@ func (m *Mender) track(p *media.Packet) *track {
 }
 
 // configure takes a configuration. It returns false for one of which nothing
-// can be made.
+// can be made, and for one that is out of date.
 func (m *Mender) configure(t *track, p *media.Packet) bool {
 	record := p.Bytes()
 	if flv.HasStartCode(record) {
@@ -138,7 +142,13 @@ func (m *Mender) configure(t *track, p *media.Packet) bool {
 		p.Payload = len(body) - len(made)
 		p.Body, record = body, made
 	}
-	t.size, t.record = flv.LengthSize(p.Codec, record), nil
+	if t.record != nil && bytes.Equal(record, t.own) {
+		return false // the frames have said otherwise since
+	}
+	t.own, t.record, t.size = nil, nil, flv.LengthSize(p.Codec, record)
+	if t.size > 0 {
+		t.own = bytes.Clone(record)
+	}
 	return true
 }
 
@@ -156,7 +166,7 @@ func (m *Mender) frame(t *track, p *media.Packet) bool {
 		m.tell(StartCodes)
 	}
 	units := flv.Units(p.Bytes(), size)
-	if t.size == 0 || t.record != nil && p.Key {
+	if t.size == 0 || p.Key && (t.record != nil || t.size == lengthSize && t.isResized(p.Codec, units)) {
 		m.derive(t, p, units)
 	}
 	m.checkKey(t, p, units)
@@ -187,10 +197,29 @@ func replaceStartCodes(p *media.Packet, size int) bool {
 	return true
 }
 
+// isResized tells whether a key frame has a sequence parameter set of another
+// picture size than the publisher's configuration, which does not know it: the
+// encoder has switched, and sent no other configuration.
+func (t *track) isResized(codec media.Codec, units iter.Seq[[]byte]) bool {
+	for nal := range units {
+		if flv.DescribeUnit(codec, nal) != flv.UnitSPS || bytes.Contains(t.own, nal) {
+			continue
+		}
+		was := flv.DescribePicture(codec, t.own)
+		width, height := flv.SPSSize(codec, nal)
+		return width > 0 && was.Width > 0 && (width != was.Width || height != was.Height)
+	}
+	return false
+}
+
 // derive makes a configuration of the parameter sets that have come, and puts
 // it before the frame when it is a new one. Later frames count if they have
 // all of the sets.
 func (m *Mender) derive(t *track, p *media.Packet, units iter.Seq[[]byte]) {
+	why := Derived
+	if t.own != nil {
+		why = Resized
+	}
 	if t.record != nil {
 		t.sets = flv.ParameterSets{}
 	}
@@ -206,7 +235,7 @@ func (m *Mender) derive(t *track, p *media.Packet, units iter.Seq[[]byte]) {
 		return
 	}
 	t.record, t.size = record, lengthSize
-	m.tell(Derived)
+	m.tell(why)
 	m.out = append(m.out, media.Packet{
 		Kind: media.Video, Type: media.Config, Codec: p.Codec, Track: p.Track, DTS: p.DTS,
 		Body: body, Payload: len(body) - len(record),

@@ -162,6 +162,58 @@ func TestOtherParameterSetsMakeAnotherConfiguration(t *testing.T) {
 	}
 }
 
+func TestPicturesOfAnotherSizeMakeAnotherConfiguration(t *testing.T) {
+	t.Parallel()
+	sent := tags(t, "h264_bframes_aac.flv")
+	config, key := sent[0], sent[1]
+	record := config.Bytes()
+	n := int(record[6])<<8 | int(record[7])
+	sps, pps := record[8:8+n], record[8+n+3:len(record)-4]
+	within := func(sets ...[]byte) media.Packet {
+		p := key
+		p.Body = bytes.Clone(p.Body[:p.Payload])
+		for _, b := range sets {
+			p.Body = append(append(p.Body, 0, 0, 0, byte(len(b))), b...)
+		}
+		p.Body = append(p.Body, key.Bytes()...)
+		return p
+	}
+	large := []byte("\x67\x4d\x40\x1f\xa6\x11\x02\x80\xbf\xe5\xc0\x44\x00\x00\x03\x00\x04\x00\x00\x03\x00\xc8\x3c") // 640 by 360
+	level := bytes.Clone(sps)
+	level[3]++ // of the same size
+	for name, tc := range map[string]struct {
+		sent []media.Packet
+		want []int // the widths that the configurations say
+		told []mend.Event
+	}{
+		"the same":            {[]media.Packet{config, within(sps, pps)}, []int{320}, nil},
+		"of the same size":    {[]media.Packet{config, within(level, pps)}, []int{320}, nil},
+		"a set that is wrong": {[]media.Packet{config, within([]byte{0x67, 1}, pps)}, []int{320}, nil},
+		"larger":              {[]media.Packet{config, within(large, pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
+		"and goes on so":      {[]media.Packet{config, within(large, pps), key, within(large, pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
+		"and the old one is repeated": {
+			[]media.Packet{config, within(large, pps), config, key, within(large, pps), config}, []int{320, 640}, []mend.Event{mend.Resized},
+		},
+		"and back": {[]media.Packet{config, within(large, pps), within(sps, pps)}, []int{320, 640, 320}, []mend.Event{mend.Resized}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, told := run(t, tc.sent)
+			checkTold(t, told, tc.told...)
+			var widths []int
+			for _, p := range only(got, media.Config) {
+				widths = append(widths, flv.DescribePicture(p.Codec, p.Bytes()).Width)
+			}
+			if diff := cmp.Diff(tc.want, widths); diff != "" {
+				t.Errorf("widths (-want +got):\n%s", diff)
+			}
+			if frames := only(got, media.Frame); !same(frames, only(tc.sent, media.Frame)) {
+				t.Error("the frames are not what they were")
+			}
+		})
+	}
+}
+
 func TestStartCodesBecomeLengths(t *testing.T) {
 	t.Parallel()
 	sent := tags(t, "h264_bframes_aac.flv")

@@ -74,6 +74,8 @@ func (c *conn) noticeMended(ctx context.Context, path string, e mend.Event) {
 		log.WarnContext(ctx, "the publisher does not mark its key frames: they are looked for")
 	case mend.Mismarked:
 		log.WarnContext(ctx, "the publisher marks frames as key frames that are none: they are taken for others")
+	case mend.Resized:
+		log.InfoContext(ctx, "the pictures have another size than the publisher's decoder configuration: one is made of what its frames say")
 	}
 }
 
