@@ -15,9 +15,9 @@ import (
 )
 
 // tags reads the video of a file.
-func tags(t *testing.T, file string) []media.Packet {
-	t.Helper()
-	return slices.DeleteFunc(flvtest.Packets(t, file), func(p media.Packet) bool { return p.Kind != media.Video })
+func tags(tb testing.TB, file string) []media.Packet {
+	tb.Helper()
+	return slices.DeleteFunc(flvtest.Packets(tb, file), func(p media.Packet) bool { return p.Kind != media.Video })
 }
 
 // run mends packets, and returns what is told meanwhile.
@@ -162,6 +162,9 @@ func TestOtherParameterSetsMakeAnotherConfiguration(t *testing.T) {
 	}
 }
 
+// large is a parameter set of pictures of 640 by 360.
+const large = "\x67\x4d\x40\x1f\xa6\x11\x02\x80\xbf\xe5\xc0\x44\x00\x00\x03\x00\x04\x00\x00\x03\x00\xc8\x3c"
+
 func TestPicturesOfAnotherSizeMakeAnotherConfiguration(t *testing.T) {
 	t.Parallel()
 	sent := tags(t, "h264_bframes_aac.flv")
@@ -178,7 +181,6 @@ func TestPicturesOfAnotherSizeMakeAnotherConfiguration(t *testing.T) {
 		p.Body = append(p.Body, key.Bytes()...)
 		return p
 	}
-	large := []byte("\x67\x4d\x40\x1f\xa6\x11\x02\x80\xbf\xe5\xc0\x44\x00\x00\x03\x00\x04\x00\x00\x03\x00\xc8\x3c") // 640 by 360
 	level := bytes.Clone(sps)
 	level[3]++ // of the same size
 	for name, tc := range map[string]struct {
@@ -189,12 +191,12 @@ func TestPicturesOfAnotherSizeMakeAnotherConfiguration(t *testing.T) {
 		"the same":            {[]media.Packet{config, within(sps, pps)}, []int{320}, nil},
 		"of the same size":    {[]media.Packet{config, within(level, pps)}, []int{320}, nil},
 		"a set that is wrong": {[]media.Packet{config, within([]byte{0x67, 1}, pps)}, []int{320}, nil},
-		"larger":              {[]media.Packet{config, within(large, pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
-		"and goes on so":      {[]media.Packet{config, within(large, pps), key, within(large, pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
+		"larger":              {[]media.Packet{config, within([]byte(large), pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
+		"and goes on so":      {[]media.Packet{config, within([]byte(large), pps), key, within([]byte(large), pps)}, []int{320, 640}, []mend.Event{mend.Resized}},
 		"and the old one is repeated": {
-			[]media.Packet{config, within(large, pps), config, key, within(large, pps), config}, []int{320, 640}, []mend.Event{mend.Resized},
+			[]media.Packet{config, within([]byte(large), pps), config, key, within([]byte(large), pps), config}, []int{320, 640}, []mend.Event{mend.Resized},
 		},
-		"and back": {[]media.Packet{config, within(large, pps), within(sps, pps)}, []int{320, 640, 320}, []mend.Event{mend.Resized}},
+		"and back": {[]media.Packet{config, within([]byte(large), pps), within(sps, pps)}, []int{320, 640, 320}, []mend.Event{mend.Resized}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -334,11 +336,14 @@ func FuzzMend(f *testing.F) {
 	f.Add([]byte{0x17, 1, 0, 0, 0, 0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0d, 0xd9, 0, 0, 1, 0x68, 0xce, 0, 0, 1, 0x65, 0x88}, uint8(8))
 	f.Add([]byte{0x1c, 1, 0, 0, 0, 0, 0, 1, 0x40, 1, 1, 0, 0, 1, 0x42, 1, 1, 0, 0, 1, 0x44, 1, 1, 0, 0, 1, 0x26, 1, 1}, uint8(9))
 	f.Add([]byte{0x91, 'h', 'v', 'c', '1', 0, 0, 0, 0, 0, 0, 1, 0x26, 1, 1}, uint8(3))
+	config := bytes.Clone(tags(f, "h264_bframes_aac.flv")[0].Body)
+	f.Add(append(config, "\x17\x01\x00\x00\x00\x00\x00\x00\x17"+large+"\x00\x00\x00\x02\x68\xce"...), uint8(len(config)))
 	f.Fuzz(func(t *testing.T, b []byte, cut uint8) {
-		whole, begun := bytes.Clone(b), bytes.Clone(b[:min(int(cut), len(b))])
-		memtest.Bound(t, len(whole)+len(begun), func() {
+		at := min(int(cut), len(b))
+		whole, begun, rest := bytes.Clone(b), bytes.Clone(b[:at]), bytes.Clone(b[at:])
+		memtest.Bound(t, 2*len(b), func() {
 			m := mend.New(nil)
-			for _, body := range [][]byte{begun, whole} {
+			for _, body := range [][]byte{begun, rest, whole} {
 				mendAll(t, m, body)
 			}
 		})
