@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/internal/conf"
@@ -109,14 +110,35 @@ func TestAnArmedRecordingCanBeStopped(t *testing.T) {
 }
 
 func TestARecordingEndsAfterTheTimeItWasAskedFor(t *testing.T) {
-	t.Parallel()
-	s := newServer(t, t.TempDir())
-	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
-	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test?for=50ms")
-	eventually(t, "it ended", func() bool {
-		return s.list(t, "?state=finished").Items != nil && len(s.list(t, "?state=finished").Items) == 1
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, dir)
+		p := s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+		f := s.ask(t, http.MethodPost, "/flv/record/start/live/test?for=10s")
+		for at := 2 * time.Second; at <= 20*time.Second; at += time.Second {
+			<-time.After(time.Second)
+			p.until(at)
+		}
+		synctest.Wait()
+		items := s.list(t, "").Items
+		if len(items) != 1 || items[0].State != record.Finished || items[0].ID != f.ID {
+			t.Fatalf("the list has %+v", items)
+		}
+		f = items[0]
+		if ran := f.EndedAt.Sub(f.StartedAt); ran < 10*time.Second || ran > 10*time.Second+time.Millisecond {
+			t.Errorf("it ran for %v", ran)
+		}
+		// The second from the key frame that it began with, and what came in ten more.
+		if f.DurationMs < 9_900 || f.DurationMs > 11_100 {
+			t.Errorf("it holds %d ms", f.DurationMs)
+		}
+		if !strings.Contains(s.log.String(), `"reason":"elapsed"`) || s.streams.Find("live/test") == nil {
+			t.Errorf("the stream is %v, the log\n%s", s.streams.Find("live/test"), s.log)
+		}
+		plays(t, s.file(f))
+		p.end()
+		s.stop()
 	})
-	plays(t, s.file(f))
 }
 
 func TestARecordingCanBeginBeforeItWasStarted(t *testing.T) {
