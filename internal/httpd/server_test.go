@@ -23,6 +23,7 @@ import (
 	"sluice/internal/conf"
 	"sluice/internal/httpd"
 	"sluice/internal/logtest"
+	"sluice/internal/pipetest"
 	"sluice/internal/session"
 )
 
@@ -265,11 +266,12 @@ func TestAClientThatTakesNoAnswerIsClosed(t *testing.T) {
 			_, err := w.Write(make([]byte, 1<<20))
 			failed <- err
 		}))
-		server, client := net.Pipe()
-		defer client.Close()
 		s := &http.Server{Handler: m}
 		defer func() { _ = s.Close() }() // its connection is cut by then
-		go func() { _ = s.Serve(&oneConn{conn: server, closed: make(chan struct{})}) }()
+		ln := make(pipetest.Listener)
+		go func() { _ = s.Serve(ln) }()
+		client := ln.Dial()
+		defer client.Close()
 		start := time.Now()
 		fmt.Fprint(client, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
 		if err := <-failed; !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) > 2*time.Minute {
@@ -321,26 +323,6 @@ func TestAConnectionThatEndsBehindAnAnswerAndNotAsItShouldIsCounted(t *testing.T
 		t.Errorf("counted (-want +got):\n%s", d)
 	}
 }
-
-// oneConn is a listener with one connection.
-type oneConn struct {
-	conn   net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if c := l.conn; c != nil {
-		l.conn = nil
-		return c, nil
-	}
-	<-l.closed
-	return nil, net.ErrClosed
-}
-
-func (l *oneConn) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
-
-func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
 
 func TestAHijackedConnectionIsTheSocketItselfAndDoesNotCount(t *testing.T) {
 	t.Parallel()

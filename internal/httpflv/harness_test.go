@@ -23,6 +23,7 @@ import (
 	"sluice/internal/httpd"
 	"sluice/internal/httpflv"
 	"sluice/internal/module"
+	"sluice/internal/pipetest"
 	"sluice/internal/session"
 	"sluice/internal/stream"
 	"sluice/media"
@@ -59,7 +60,7 @@ func newPiped(t *testing.T) (s *server, dial func() net.Conn) {
 	log := slog.New(slog.DiscardHandler)
 	mux := httpd.NewMux(log, auth.NewGuard(""))
 	s = newModule(t, mux, log)
-	ln := make(pipes)
+	ln := make(pipetest.Listener)
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	s.run(t, s.module.Run, func(ctx context.Context) error {
 		defer context.AfterFunc(ctx, func() { _ = web.Close() })() // of pipes
@@ -70,26 +71,11 @@ func newPiped(t *testing.T) (s *server, dial func() net.Conn) {
 	})
 	t.Cleanup(s.stop)
 	return s, func() net.Conn {
-		ours, theirs := net.Pipe()
-		t.Cleanup(func() { ours.Close() })
-		ln <- theirs
-		return ours
+		conn := ln.Dial()
+		t.Cleanup(func() { conn.Close() })
+		return conn
 	}
 }
-
-// pipes is a listener of connections within the process.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) {
-	c, ok := <-p
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-
-func (p pipes) Close() error { close(p); return nil }
-func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // newModule returns a server that is not served yet.
 func newModule(t *testing.T, mux *httpd.Mux, log *slog.Logger, change ...func(*httpflv.Config)) *server {

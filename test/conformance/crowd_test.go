@@ -25,6 +25,7 @@ import (
 	"sluice/internal/httpd"
 	"sluice/internal/httpflv"
 	"sluice/internal/module"
+	"sluice/internal/pipetest"
 	"sluice/internal/session"
 	"sluice/internal/stream"
 	"sluice/test/harness"
@@ -55,7 +56,7 @@ func TestCase119AThousandViewersAreGoneWithTheirStream(t *testing.T) {
 	t.Run("within two seconds", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			streams, mod, mux := playModule()
-			ln := make(pipes)
+			ln := make(pipetest.Listener)
 			web := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 			go func() { _ = web.Serve(ln) }() // ends with Close
 			runPlay(t, mod, func() { _ = web.Close() })
@@ -63,10 +64,9 @@ func TestCase119AThousandViewersAreGoneWithTheirStream(t *testing.T) {
 			synctest.Wait()
 			before := runtime.NumGoroutine()
 			took := watchAndEnd(t, pub, func(i int, begun func()) error {
-				ours, theirs := net.Pipe()
-				defer ours.Close()
-				ln <- theirs
-				return watchPipe(ours, i%2 == 1, begun)
+				conn := ln.Dial()
+				defer conn.Close()
+				return watchPipe(conn, i%2 == 1, begun)
 			})
 			if took > 2*time.Second {
 				t.Errorf("it took %v until all were gone", took)
@@ -179,20 +179,6 @@ func readMessages(in io.Reader, begun func()) error {
 		begun()
 	}
 }
-
-// pipes is a listener of connections within the process.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) {
-	c, ok := <-p
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-
-func (p pipes) Close() error { close(p); return nil }
-func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // playModule makes HTTP-FLV in this process.
 func playModule() (*stream.Registry, *httpflv.Module, *httpd.Mux) {
