@@ -144,12 +144,21 @@ func TestARecordingEndsAfterTheTimeItWasAskedFor(t *testing.T) {
 func TestARecordingCanBeginBeforeItWasStarted(t *testing.T) {
 	t.Parallel()
 	s := configured(t, func(c *record.Config) { c.Window = conf.Duration(time.Minute) })
-	s.publish(t, "live/test", "h264_aac.flv").until(8 * time.Second)
+	p := s.publish(t, "live/test", "h264_aac.flv").until(8 * time.Second)
 	s.ask(t, http.MethodPost, "/flv/record/start/live/test?before=5s")
 	f := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
-	if f.DurationMs < 5000 || f.DurationMs > 7200 {
-		t.Errorf("it holds %d ms", f.DurationMs)
+	sent := p.sent(0, p.next)
+	begin := 0 // at the newest key frame that is 5 s old
+	for i, pkt := range sent {
+		if pkt.Key && sent[len(sent)-1].DTS-pkt.DTS >= 5*time.Second {
+			begin = i
+		}
 	}
+	if back := sent[len(sent)-1].DTS - sent[begin].DTS; back > 6500*time.Millisecond { // a second and a half is more than any GOP of it has
+		t.Fatalf("the test asks for %v", back)
+	}
+	recorded(t, s.file(f), sent[begin:])
+	indexed(t, s.file(f), packets(t, s.file(f)))
 	plays(t, s.file(f))
 }
 
@@ -274,6 +283,32 @@ func TestRecordingsEndAndBeginAgainWithTheRoomOnTheDisk(t *testing.T) {
 	refused(t, s.call(http.MethodPost, "/flv/record/start/live/test"), http.StatusInsufficientStorage, "min_free")
 	free.Store(1 << 30)
 	eventually(t, "it begins again", func() bool { return s.status(t).State == record.Running })
+}
+
+func TestTheRoomLeftByItselfIsAPartOfASmallDiskAndAGibibyteOfALargeOne(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ total, least conf.Size }{
+		{0, 0},
+		{100 * conf.MiB, 5 * conf.MiB},
+		{10 * conf.GiB, 512 * conf.MiB},
+		{20 * conf.GiB, conf.GiB},
+		{21 * conf.GiB, conf.GiB},
+		{8192 * conf.GiB, conf.GiB},
+	} {
+		for missing, status := range map[conf.Size]int{0: http.StatusOK, 1: http.StatusInsufficientStorage} {
+			s, err := build(t.Context(), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			record.SetSpace(s.module, func(string) (int64, int64, error) { return int64(tc.least - missing), int64(tc.total), nil })
+			s.run(t)
+			s.publish(t, "live/test", "h264_aac.flv").until(time.Second)
+			if w := s.call(http.MethodPost, "/flv/record/start/live/test"); w.Code != status {
+				t.Errorf("a start with %v less than %v of %v free answers %d %s", missing, tc.least, tc.total, w.Code, w.Body)
+			}
+			s.stop()
+		}
+	}
 }
 
 // What writes a file anew puts another one in its place: nobody would find what

@@ -3,6 +3,7 @@ package record_test
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,14 +17,14 @@ import (
 // claim publishes a fixture, to the path that the tests use, as somebody who may come back.
 func (s *server) claim(t *testing.T) *publisher {
 	t.Helper()
-	return s.claimFor(t, time.Minute)
+	return s.claimFor(t, "h264_aac.flv", time.Minute)
 }
 
-// claimFor is claim, with the time for which the stream is held.
-func (s *server) claimFor(t *testing.T, window time.Duration) *publisher {
+// claimFor is claim, with the fixture and the time for which the stream is held.
+func (s *server) claimFor(t *testing.T, name string, window time.Duration) *publisher {
 	t.Helper()
 	const path = "live/test"
-	p := s.publish(t, path+"-other", "h264_aac.flv") // for its packets
+	p := s.publish(t, path+"-other", name) // for its packets
 	p.end()
 	var err error
 	if p.pub, err = s.streams.Claim(path, stream.Claim{Window: window}); err != nil {
@@ -148,10 +149,65 @@ func TestARecordingThatNobodyStartedGoesOnWithItsPublisher(t *testing.T) {
 	}
 }
 
+// begins are all ways in which a recording of the path that the tests use begins.
+func begins(t *testing.T) map[string]func(t *testing.T) *server {
+	t.Helper()
+	all := unasked(t)
+	all["asked for"] = func(t *testing.T) *server {
+		t.Helper()
+		return newServer(t, t.TempDir())
+	}
+	return all
+}
+
+func TestAPublisherThatIsBackWithOtherTracksIsRecordedInANewFile(t *testing.T) {
+	t.Parallel()
+	for name, begin := range begins(t) {
+		for _, file := range []string{"h264_bframes_aac.flv", "h264_mp3.flv", "hevc_aac_enhanced.flv"} { // other configurations, other sound, other pictures
+			t.Run(name+" "+file, func(t *testing.T) {
+				t.Parallel()
+				s := begin(t)
+				lost := s.claim(t).until(500 * time.Millisecond)
+				if name == "asked for" {
+					s.ask(t, http.MethodPost, "/flv/record/start/live/test")
+				}
+				eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
+				first := s.status(t)
+				lost.until(2500 * time.Millisecond).lose()
+				if f := s.status(t); f.State != record.Reconnecting || f.ID != first.ID {
+					t.Errorf("while the publisher is away: %+v", f)
+				}
+				back := s.claimFor(t, file, time.Minute).until(500 * time.Millisecond)
+				eventually(t, "the next one runs", func() bool {
+					f := s.status(t)
+					return f.State == record.Running && f.ID != first.ID
+				})
+				back.until(2500 * time.Millisecond)
+				second := s.ask(t, http.MethodPost, "/flv/record/stop/live/test")
+				items := s.list(t, "").Items
+				if len(items) != 2 || items[0].ID != second.ID || items[1].ID != first.ID || second.File == first.File {
+					t.Fatalf("stop answers %+v; the list has %+v", second, items)
+				}
+				for i, p := range []*publisher{back, lost} {
+					if f := items[i]; f.State != record.Finished || f.Gaps > 0 {
+						t.Errorf("the list has %+v", f)
+					}
+					whole := s.file(items[i])
+					recorded(t, whole, fromKey(p.sent(0, p.next)))
+					indexed(t, whole, packets(t, whole))
+					if p == lost || !strings.Contains(file, "enhanced") { // which ffmpeg learnt with its release 6.1
+						plays(t, whole)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestAPublisherThatIsBackTooLateIsRecordedInANewFile(t *testing.T) {
 	t.Parallel()
 	s := configured(t, func(c *record.Config) { c.Auto = []glob.Pattern{"live/test"} })
-	p := s.claimFor(t, time.Millisecond).until(2500 * time.Millisecond)
+	p := s.claimFor(t, "h264_aac.flv", time.Millisecond).until(2500 * time.Millisecond)
 	eventually(t, "it runs", func() bool { return s.status(t).State == record.Running })
 	first := s.status(t)
 	p.lose()

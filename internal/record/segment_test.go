@@ -18,6 +18,11 @@ func ofKind(all []media.Packet, kind media.Kind) []media.Packet {
 	return slices.DeleteFunc(slices.Clone(all), func(p media.Packet) bool { return p.Kind != kind })
 }
 
+// fromKey leaves out what comes before the first key frame.
+func fromKey(all []media.Packet) []media.Packet {
+	return all[slices.IndexFunc(all, func(p media.Packet) bool { return p.Key }):]
+}
+
 func TestAFileThatReachesItsSizeGoesOnInTheNextAtAKeyFrame(t *testing.T) {
 	t.Parallel()
 	const limit = conf.MiB
@@ -50,8 +55,7 @@ func TestAFileThatReachesItsSizeGoesOnInTheNextAtAKeyFrame(t *testing.T) {
 		plays(t, s.file(f))
 		indexed(t, s.file(f), packets(t, s.file(f)))
 	}
-	sent := p.sent(0, p.next)
-	sent = sent[slices.IndexFunc(sent, func(p media.Packet) bool { return p.Key }):]
+	sent := fromKey(p.sent(0, p.next))
 	for _, kind := range []media.Kind{media.Audio, media.Video} {
 		got, want := ofKind(got, kind), ofKind(sent, kind)
 		if !slices.EqualFunc(got, want, func(a, b media.Packet) bool { return bytes.Equal(a.Body, b.Body) }) {
