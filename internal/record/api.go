@@ -188,7 +188,7 @@ func parseQuery(raw string) (query, error) {
 	var errs []error
 	if q.stream != "" {
 		if err := stream.CheckPath(q.stream); err != nil {
-			errs = append(errs, fmt.Errorf("stream: %w", err))
+			errs = append(errs, err) // which names it
 		}
 	}
 	if q.state != "" && !q.state.known() {

@@ -115,7 +115,7 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 	if isSet {
 		if body, err = newSpliced(file, size, at); err != nil {
 			header.Del("Etag")
-			httpd.Error(w, problem(fmt.Errorf("looking for the place to begin: %w", err)))
+			httpd.Error(w, unreadable(fmt.Errorf("looking for the place to begin: %w", err)))
 			return
 		}
 	}
@@ -127,6 +127,16 @@ func (r *recorder) serveFile(w http.ResponseWriter, req *http.Request) {
 func missing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return httpd.NewProblem(http.StatusNotFound, "the file of this recording is gone")
+	}
+	return problem(err)
+}
+
+// unreadable is the answer for a file that cannot be read as FLV.
+func unreadable(err error) error {
+	for _, broken := range []error{flv.ErrHeader, flv.ErrShort, flv.ErrTagTooLong, io.ErrUnexpectedEOF} {
+		if errors.Is(err, broken) {
+			return httpd.NewProblem(http.StatusConflict, "the file is no FLV file, or is damaged: "+err.Error())
+		}
 	}
 	return problem(err)
 }
@@ -147,7 +157,8 @@ func parseSeconds(raw, name string) (at time.Duration, isSet bool, err error) {
 		return 0, false, nil
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(seconds >= 0) || seconds > math.MaxInt32 {
+	isLiteral := strings.ContainsAny(text, "_xX") // which is Go's way to write numbers
+	if err != nil || isLiteral || !(seconds >= 0) || seconds > math.MaxInt32 {
 		return 0, false, httpd.NewProblem(http.StatusBadRequest, name+": must be a number of seconds, such as 90 or 12.5")
 	}
 	return time.Duration(seconds * float64(time.Second)), true, nil

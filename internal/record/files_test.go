@@ -241,7 +241,7 @@ func TestStartBeginsAtTheKeyFrameAtOrBefore(t *testing.T) {
 			t.Errorf("from byte %d: %d and %d bytes", from, w.Code, w.Body.Len())
 		}
 	}
-	for _, bad := range []string{"x", "-1", "NaN", "Inf", "1e99", "1s"} {
+	for _, bad := range []string{"x", "-1", "NaN", "Inf", "1e99", "1s", "1_0", "0x10"} {
 		refused(t, s.call(http.MethodGet, files+f.File+"?start="+bad), http.StatusBadRequest, "start")
 	}
 	refused(t, s.call(http.MethodGet, files+f.File+"?start=%zz"), http.StatusBadRequest, "query")
@@ -324,6 +324,33 @@ func TestADeletedRecordingIsGone(t *testing.T) {
 	s.stop()
 	if items := newServer(t, dir).list(t, "").Items; len(items) != 1 || items[0].ID != kept.ID {
 		t.Errorf("after the restart the list has %+v", items)
+	}
+}
+
+func TestAFileThatIsNoFLVIsServedOnlyAsItIs(t *testing.T) {
+	t.Parallel()
+	for name, junk := range map[string][]byte{
+		"empty": {}, "short": []byte("no FLV"), "long": bytes.Repeat([]byte("no FLV"), 20_000), "half a header": []byte("FLV\x01\x05"),
+		"a header of another length": []byte("FLV\x01\x05\x00\x00\x00\x01\x00\x00\x00\x00"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, t.TempDir())
+			f := s.finished(t, "live/test", "h264_aac.flv", time.Second)
+			if err := os.WriteFile(s.file(f), junk, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, query := range []string{"?start=1", "?follow=true", "?follow=true&start=1", "?format=mp4", "?format=mp4&start=1"} {
+				w := s.call(http.MethodGet, files+f.File+query)
+				refused(t, w, http.StatusConflict, "no FLV file")
+				if w.Header().Get("Etag") != "" {
+					t.Errorf("%s: the refusal has an ETag", query)
+				}
+			}
+			if w := s.call(http.MethodGet, files+f.File); w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), junk) {
+				t.Errorf("GET answered %d and %d bytes", w.Code, w.Body.Len())
+			}
+		})
 	}
 }
 

@@ -30,7 +30,7 @@ func (r *recorder) serveGrowing(w http.ResponseWriter, req *http.Request, f Fact
 	}
 	start, err := flv.FollowFile(file, size, at)
 	if err != nil {
-		httpd.Error(w, problem(err))
+		httpd.Error(w, unreadable(err))
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -131,6 +131,9 @@ func TestABadQueryIsRefusedByName(t *testing.T) {
 	} {
 		refused(t, s.call(http.MethodGet, "/flv/record/list?"+query), http.StatusBadRequest, says)
 	}
+	if body := s.call(http.MethodGet, "/flv/record/list?stream=../x").Body.String(); strings.Count(body, "stream:") != 1 {
+		t.Errorf("the parameter is not named once: %s", body)
+	}
 	w := s.call(http.MethodGet, "/flv/record/list?limit=0&state=x")
 	if body := w.Body.String(); !strings.Contains(body, "limit") || !strings.Contains(body, "state") {
 		t.Errorf("only one of two mistakes is named: %s", body)

@@ -80,7 +80,7 @@ func unsuited(err error) error {
 	if errors.Is(err, remux.ErrNothing) {
 		return httpd.NewProblem(http.StatusUnsupportedMediaType, err.Error())
 	}
-	return problem(err)
+	return unreadable(err)
 }
 
 // mp4Name is the name under which a recording is saved: that of the stream and
