@@ -69,5 +69,5 @@ func SecureRTMP(cert, key string) []string {
 // a server that was started with [SecureRTMP].
 func (s *Server) PushTLS(tb testing.TB, path string) string {
 	tb.Helper()
-	return "rtmps://" + s.address(tb, "rtmps") + "/" + path
+	return "rtmps://" + s.Address(tb, "rtmps") + "/" + path
 }

@@ -32,7 +32,7 @@ func Start(tb testing.TB, args ...string) *Server {
 func StartIn(tb testing.TB, dir string, args ...string) *Server {
 	tb.Helper()
 	s := Launch(tb, dir, args...)
-	s.HTTP, s.RTMP = s.address(tb, "http"), s.address(tb, "rtmp")
+	s.HTTP, s.RTMP = s.Address(tb, "http"), s.Address(tb, "rtmp")
 	return s
 }
 
@@ -72,8 +72,8 @@ func (s *Server) check(tb testing.TB) {
 	}
 }
 
-// address reads from the log where a protocol listens.
-func (s *Server) address(tb testing.TB, proto string) string {
+// Address reads from the log where a protocol listens.
+func (s *Server) Address(tb testing.TB, proto string) string {
 	tb.Helper()
 	line := s.WaitLine(tb, "listening", "proto="+proto)
 	m := regexp.MustCompile(`addr=(\S+)`).FindStringSubmatch(line)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sluice/internal/flvtest"
+	"sluice/internal/tlsfile/tlstest"
 	"sluice/test/harness"
 )
 
@@ -110,9 +111,13 @@ func TestNothingHostileGetsThrough(t *testing.T) {
 		slows = most
 	}
 	// Loopback addresses are bound here as those of strangers are by default.
-	s := harness.Start(t, "--set", "http.trusted_proxies=[]", "--set", "rtmp.trusted_proxies=[]")
+	cert, key, _ := tlstest.Pair(t, t.TempDir(), "localhost")
+	s := harness.Start(t, "--set", "http.trusted_proxies=[]", "--set", "rtmp.trusted_proxies=[]",
+		"--set", "http.tls.listen=127.0.0.1:0", "--set", "http.tls.cert="+cert, "--set", "http.tls.key="+key,
+		"--set", "rtmp.tls.listen=127.0.0.1:0", "--set", "rtmp.tls.cert="+cert, "--set", "rtmp.tls.key="+key)
 	p := plan{
-		HTTP: s.HTTP, RTMP: s.RTMP, Stream: "live/witness", Seed: uint64(time.Now().UnixNano()), Sources: 500,
+		HTTP: s.HTTP, RTMP: s.RTMP, HTTPS: s.Address(t, "https"), RTMPS: s.Address(t, "rtmps"),
+		Stream: "live/witness", Seed: uint64(time.Now().UnixNano()), Sources: 500,
 		Captures: filepath.Join(flvtest.Root(t), "rtmp", "testdata"),
 	}
 	t.Logf("seed %d", p.Seed)
@@ -122,21 +127,29 @@ func TestNothingHostileGetsThrough(t *testing.T) {
 	before := read(t, s)
 	t.Logf("before: %d goroutines, %d KiB of heap, %d KiB resident", before.Goroutines, before.HeapBytes>>10, before.resident>>10)
 
-	attack := func(role string, p plan) {
-		start := time.Now()
-		if r := begin(t, role, p).end(t); r.Stuck > 0 {
-			t.Errorf("%s: %d attacks were not ended in time", role, r.Stuck)
+	attack := func(role string, p plan) (wait func()) {
+		start, attackers := time.Now(), begin(t, role, p)
+		return func() {
+			if r := attackers.end(t); r.Stuck > 0 {
+				t.Errorf("%s: %d attacks were not ended in time", role, r.Stuck)
+			}
+			t.Logf("%s: %v", role, time.Since(start).Round(time.Millisecond))
 		}
-		t.Logf("%s: %v", role, time.Since(start).Round(time.Millisecond))
 	}
 	var slowly func()
 	if few := 1_000; slows < few { // they take no place from the other attacks
 		slowly = beginSlowly(t, p.with(slows))
 	}
-	attack("abuse", p.with(share(t, 1_000, 60)))
+	attack("abuse", p.with(share(t, 1_000, 60)))()
 	measureFlood(t, s, p)
-	attack("replay", p.with(share(t, 100_000, 1000)))
-	attack("oddity", p.with(share(t, 10_000, 100)))
+	secure := p.with(share(t, 500, max(20, len(floods()))))
+	secure.HTTP, secure.RTMP = "", ""
+	besides := []func(){attack("http2", secure), attack("tls", secure), attack("slow", secure)}
+	attack("replay", p.with(share(t, 100_000, 1000)))()
+	attack("oddity", p.with(share(t, 10_000, 100)))()
+	for _, wait := range besides {
+		wait()
+	}
 	if slowly == nil {
 		slowly = beginSlowly(t, p.with(slows))
 	}

@@ -33,12 +33,13 @@ const (
 
 // plan is what a process is to do.
 type plan struct {
-	HTTP, RTMP string // the server's addresses
-	Captures   string // the folder of the recorded sessions
-	Stream     string // that is watched
-	Seed       uint64
-	Count      int // of attacks or viewers
-	Sources    int // addresses they come from
+	HTTP, RTMP   string // the server's addresses
+	HTTPS, RTMPS string // those with TLS
+	Captures     string // the folder of the recorded sessions
+	Stream       string // that is watched
+	Seed         uint64
+	Count        int // of attacks or viewers
+	Sources      int // addresses they come from
 }
 
 // report is what a process has seen.
@@ -101,6 +102,8 @@ func roles() map[string]func(ctx context.Context, p plan) report {
 		"flood":   flood,
 		"slow":    slow,
 		"oddity":  oddity,
+		"tls":     handshakes,
+		"http2":   multiplex,
 	}
 }
 

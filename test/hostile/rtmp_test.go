@@ -69,9 +69,15 @@ func dial(ctx context.Context, p plan, addr string, n int) (*net.TCPConn, error)
 	return tcp, tcp.SetDeadline(time.Now().Add(attackLimit))
 }
 
+// halfCloser is a connection over which one end can say that nothing follows.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
 // send writes b in the background, says that nothing follows, and reads until the
 // server closes.
-func send(c *net.TCPConn, b []byte, r *report) {
+func send(c halfCloser, b []byte, r *report) {
 	defer c.Close()
 	done := make(chan struct{})
 	go func() {

@@ -1,31 +1,41 @@
 package hostile_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
 	"os"
+	"strings"
 	"time"
 )
 
 // slowEvery is how often a slow client sends a byte.
 const slowEvery = 10 * time.Second
 
+// slowly returns where slow client n connects, how it begins, and the bytes that it
+// has left: for the one protocol of the plan.
+func slowly(p plan, n int) (addr string, begin, rest []byte) {
+	rest = bytes.Repeat([]byte{'x'}, 1000)
+	switch {
+	case p.RTMP != "":
+		return p.RTMP, []byte{3}, make([]byte, 2*1536)
+	case p.HTTP != "" && n%8 == 0:
+		return p.HTTP, []byte("POST /flv/record/start/live/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"), rest
+	case p.HTTP != "":
+		return p.HTTP, []byte("GET /flv/"), rest
+	}
+	// Half a ClientHello, the head of one, and a record that is not told from one.
+	begins := []string{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("x", 250), "\x16\x03\x01\x02", "\x16\x03\x01\x3f\xff" + strings.Repeat("\xff", 4096)}
+	return []string{p.HTTPS, p.RTMPS}[n%2], []byte(begins[n/2%len(begins)]), rest
+}
+
 // slow opens all its connections at once, each with the beginning of a handshake or
 // a request, and sends a byte of the rest now and then, until the server closes.
 func slow(ctx context.Context, p plan) report {
 	return crowd(ctx, p, p.Count, func(ctx context.Context, n int, _ *rand.Rand, r *report) {
-		addr, begin, rest := p.RTMP, []byte{3}, make([]byte, 2*1536)
-		switch {
-		case p.RTMP == "" && n%8 == 0:
-			addr, begin = p.HTTP, []byte("POST /flv/record/start/live/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
-		case p.RTMP == "":
-			addr, begin, rest = p.HTTP, []byte("GET /flv/"), make([]byte, 1000)
-			for i := range rest {
-				rest[i] = 'x'
-			}
-		}
+		addr, begin, rest := slowly(p, n)
 		c, err := dial(ctx, p, addr, n)
 		if err != nil {
 			r.note("refused by the system")

@@ -13,6 +13,7 @@ import (
 
 	"sluice/flv"
 	"sluice/media"
+	"sluice/rtmp"
 )
 
 // What a witness puts up with. A gap in the stream's own time is a picture that
@@ -21,6 +22,10 @@ const (
 	maxMissing = 100 * time.Millisecond // between two frames of a kind
 	maxSilence = 5 * time.Second
 )
+
+// playersAmong is how many witnesses there are for one who plays by RTMP; the others
+// watch by HTTP.
+const playersAmong = 25
 
 // sight is what a witness saw.
 type sight struct {
@@ -37,7 +42,11 @@ func witness(ctx context.Context, p plan) report {
 	var all, begun sync.WaitGroup
 	begun.Add(p.Count)
 	for i := range sights {
-		all.Go(func() { sights[i] = watch(ctx, p, begun.Done) })
+		open := openHTTP
+		if i%playersAmong == 0 {
+			open = openRTMP
+		}
+		all.Go(func() { sights[i] = watch(ctx, p, open, begun.Done) })
 	}
 	begun.Wait()
 	fmt.Println("watching") //nolint:forbidigo // the test waits for it
@@ -54,7 +63,7 @@ func witness(ctx context.Context, p plan) report {
 	}
 	r.Done, r.Longest = p.Count, silence
 	bytes, seconds := compare(&r, sights)
-	r.Seen = map[string]int{"bytes for each": int(bytes), "seconds": seconds}
+	r.Seen = map[string]int{"by RTMP": (p.Count + playersAmong - 1) / playersAmong, "bytes for each": int(bytes), "seconds": seconds}
 	return r
 }
 
@@ -86,28 +95,65 @@ func compare(r *report, sights []sight) (bytes int64, seconds int) {
 	return bytes, seconds
 }
 
-// watch is one viewer.
-func watch(ctx context.Context, p plan, begun func()) (s sight) {
-	begun = sync.OnceFunc(begun)
-	defer begun()
-	s.seconds = map[int64]int64{}
+// openHTTP begins to watch and returns what reads the next tag.
+func openHTTP(ctx context.Context, p plan) (next func() (flv.Tag, error), end func() error, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.HTTP+"/flv/"+p.Stream+"?wait=30s&join=gop", http.NoBody)
 	if err != nil {
-		return sight{fault: err}
+		return nil, nil, err
 	}
 	transport := &http.Transport{DialContext: (&net.Dialer{}).DialContext, DisableKeepAlives: true}
 	answer, err := transport.RoundTrip(request)
 	if err != nil {
+		return nil, nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, nil, errors.Join(errors.New(answer.Status), answer.Body.Close())
+	}
+	return flv.NewReader(answer.Body).Next, answer.Body.Close, nil
+}
+
+// openRTMP is [openHTTP] for RTMP.
+func openRTMP(ctx context.Context, p plan) (next func() (flv.Tag, error), end func() error, err error) {
+	to, err := rtmp.ParseURL("rtmp://" + p.RTMP + "/" + p.Stream + "?wait=30s&join=gop")
+	if err != nil {
+		return nil, nil, err
+	}
+	// An address may have so many that do not play yet, and the publisher has another.
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 2, 0, 1)}}
+	conn, err := d.DialContext(ctx, "tcp", to.Host)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := rtmp.NewClient(ctx, conn, to)
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	if err := c.Play(ctx); err != nil {
+		return nil, nil, errors.Join(err, c.Close())
+	}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	return func() (flv.Tag, error) {
+		typ, at, body, err := c.ReadTag()
+		return flv.Tag{Type: typ, DTS: time.Duration(at) * time.Millisecond, Body: body}, err
+	}, c.Close, nil
+}
+
+// opening begins to watch as [openHTTP] does.
+type opening func(context.Context, plan) (next func() (flv.Tag, error), end func() error, err error)
+
+// watch is one viewer.
+func watch(ctx context.Context, p plan, open opening, begun func()) (s sight) {
+	begun = sync.OnceFunc(begun)
+	defer begun()
+	s.seconds = map[int64]int64{}
+	next, end, err := open(ctx, p)
+	if err != nil {
 		return sight{fault: err}
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return sight{fault: errors.New(answer.Status)}
-	}
-	in := flv.NewReader(answer.Body)
+	defer func() { _ = end() }() // whatever is wrong was seen before
 	newest, last := time.Now(), map[media.Kind]time.Duration{}
 	for {
-		tag, err := in.Next()
+		tag, err := next()
 		switch {
 		case ctx.Err() != nil:
 			return s
