@@ -63,8 +63,9 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	}()
-	// A client that takes nothing would keep its answer for ever.
-	AnswerBy(w, r, time.Now().Add(answerTimeout))
+	if r.ProtoMajor == 1 { // with HTTP/2 it is the server that says so, see [Listen]
+		AnswerBy(w, r, time.Now().Add(answerTimeout)) // a client that takes nothing would keep its answer for ever
+	}
 	path := r.URL.EscapedPath()
 	for _, rt := range m.routes {
 		if path != rt.path && (!strings.HasSuffix(rt.path, "/") || !strings.HasPrefix(path, rt.path)) {

@@ -22,11 +22,12 @@ import (
 // a viewer's, which has no end and whose module finds the stuck ones, and for files
 // that whoever has control fetches. A connection of HTTP/2 as a whole has to take
 // something within writeTimeout: while it does not, none of its answers can be
-// given up.
+// given up; and what is left of it when it ends stays in memory for idleTimeout,
+// since net/http sets the timer of that anew.
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 20 * time.Second
-	idleTimeout   = 2 * time.Minute
+	idleTimeout   = 15 * time.Second
 	writeTimeout  = 10 * time.Second
 	answerTimeout = 2 * time.Minute // longer than anybody may wait for a publisher
 	drainTimeout  = 3 * time.Second // for answers that are under way at the end
@@ -72,9 +73,12 @@ func Listen(ctx context.Context, cfg Config, log *slog.Logger, count Counter) (*
 		visits: make(map[net.Conn]*visit),
 	}
 	s.server = &http.Server{
-		Handler:                      s.bounded(),
-		ReadHeaderTimeout:            headerTimeout,
-		IdleTimeout:                  idleTimeout,
+		Handler:           s.bounded(),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		// A deadline that a handler sets for a stream of HTTP/2 which was reset just
+		// before keeps all of its connection in memory until it has come.
+		WriteTimeout:                 answerTimeout,
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true,
 		ConnContext:                  all.withVisit,
