@@ -138,7 +138,7 @@ func (u *uploader) begin(ctx context.Context, work *sync.WaitGroup) time.Duratio
 		work.Go(func() {
 			defer put(u.store.settled)
 			defer u.release(f.ID, t)
-			u.guard(one, catalog, f)
+			u.step(one, catalog, f.File)
 		})
 	}
 	if next.IsZero() {
@@ -195,6 +195,18 @@ func (u *uploader) hold(ctx context.Context, id string) (release func(), err err
 		if err := wait(ctx, t.done); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// step brings a recording that is claimed one step further, if there still is one:
+// between the look at what is due and the claim somebody may have done it.
+func (u *uploader) step(ctx context.Context, c *catalog, name string) {
+	f, ok, err := c.byFile(name)
+	if err != nil || !ok {
+		return // the catalogue tells
+	}
+	if at, ok := f.due(u.config.KeepLocal); ok && !at.After(time.Now()) {
+		u.guard(ctx, c, f)
 	}
 }
 

@@ -209,6 +209,30 @@ func TestAFileThatIsInTheStorageAloneIsRedirectedTo(t *testing.T) {
 	refused(t, s.call(http.MethodGet, "/flv/record/files/"+f.File), http.StatusNotFound, "no recording")
 }
 
+func TestAnUploadThatComesTooLateChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, keep := range map[string]record.KeepLocal{"kept": {ForGood: true}, "away": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			shelf := &memory{}
+			s := uploading(t, t.TempDir(), shelf, keep)
+			f, _ := s.made(t, "live/test")
+			before := s.until(t, f, "it is done", func(r record.Remote) bool { return stored(r) && r.Local == keep.ForGood })
+			if err := record.UploadLate(t.Context(), s.module, f.File); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(&before, s.list(t, "").Items[0].Remote); diff != "" {
+				t.Errorf("the recording (-before +after):\n%s", diff)
+			}
+			shelf.mu.Lock()
+			defer shelf.mu.Unlock()
+			if shelf.puts != 1 {
+				t.Errorf("it was uploaded %d times", shelf.puts)
+			}
+		})
+	}
+}
+
 func TestAFileOfStorageThatIsNotConfiguredAnyMoreIsNotForgotten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
