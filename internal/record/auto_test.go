@@ -311,16 +311,23 @@ func TestTheRoomLeftByItselfIsAPartOfASmallDiskAndAGibibyteOfALargeOne(t *testin
 	}
 }
 
-// What writes a file anew puts another one in its place: nobody would find what
-// is recorded from then on.
-func TestAFileThatIsReplacedEndsTheRecording(t *testing.T) {
-	t.Parallel()
+// newOften is newServer that looks at its disk often, which has little room.
+func newOften(t *testing.T) *server {
+	t.Helper()
 	s, err := build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	record.SetSpace(s.module, func(string) (int64, int64, error) { return 1 << 29, 1 << 32, nil }) // so that it is looked at often
+	record.SetSpace(s.module, func(string) (int64, int64, error) { return 1 << 29, 1 << 32, nil })
 	s.run(t)
+	return s
+}
+
+// What writes a file anew puts another one in its place: nobody would find what
+// is recorded from then on.
+func TestAFileThatIsReplacedEndsTheRecording(t *testing.T) {
+	t.Parallel()
+	s := newOften(t)
 	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
 	f := s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	other := filepath.Join(s.dir, "other")
@@ -335,12 +342,7 @@ func TestAFileThatIsReplacedEndsTheRecording(t *testing.T) {
 
 func TestAFolderThatIsRemovedEndsTheRecording(t *testing.T) {
 	t.Parallel()
-	s, err := build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	record.SetSpace(s.module, func(string) (int64, int64, error) { return 1 << 29, 1 << 32, nil }) // so that it is looked at often
-	s.run(t)
+	s := newOften(t)
 	s.publish(t, "live/test", "h264_aac.flv").until(2 * time.Second)
 	s.ask(t, http.MethodPost, "/flv/record/start/live/test")
 	if err := os.RemoveAll(filepath.Join(s.dir, "rec")); err != nil {

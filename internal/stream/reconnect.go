@@ -141,10 +141,7 @@ func (p *Publisher) endHeld(reason error) {
 func (r *Registry) unhold(h *hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h.timer.Stop()
-	if r.held[h.stream.path] == h {
-		delete(r.held, h.stream.path)
-	}
+	r.release(h.stream)
 }
 
 // resume goes on with the stream that was held, from its next key frame on,
